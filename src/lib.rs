@@ -1,0 +1,9 @@
+//! Sojourn: sign-in and shared sessions for a fleet of services, in one binary.
+
+pub mod clock;
+pub mod error;
+pub mod identity;
+pub mod log;
+pub mod random;
+pub mod state;
+pub mod web;

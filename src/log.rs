@@ -1,0 +1,36 @@
+//! Log: what a room may ask of the replicated log, without knowing how nodes agree.
+//!
+//! `raft` implements it; `identity` and the doors' rooms are handed it. Deliberately absent: terms, leaders, indexes.
+//! Whoever submits an Op learns its outcome after it is on a majority's disks *and* applied here.
+
+use std::pin::Pin;
+
+use crate::clock::Millis;
+use crate::error::Result;
+use crate::state::{Op, Outcome};
+
+/// A boxed future: what the methods of a trait object give.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The replicated log.
+pub trait Log: Send + Sync + 'static {
+    /// Has `op` decided by the leader, committed on a majority and applied on this node.
+    ///
+    /// Dropping the future does not take the Op back.
+    ///
+    /// # Errors
+    /// `NotDone` when it certainly was not appended; `FateUnknown` when nobody can tell.
+    fn submit(&self, op: Op) -> Answer<'_, Result<Outcome>>;
+
+    /// Log time now, as this node extrapolates it.
+    fn now(&self) -> Millis;
+
+    /// Whether what this node has applied is at most `max_staleness` old. Read first, then ask this.
+    fn is_fresh(&self) -> bool;
+
+    /// Makes this node fresh by asking the leader: on success, everything acknowledged before the call is applied.
+    ///
+    /// # Errors
+    /// `NotDone` when no leader with a quorum answers in time.
+    fn refresh(&self) -> Answer<'_, Result<()>>;
+}

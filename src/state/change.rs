@@ -1,0 +1,248 @@
+//! Change: what a caller wants (`Op`), what the log carries (`Record` of `Change`s), what came of it (`Outcome`).
+//!
+//! An `Op` is decided once, by the leader. A `Change` is its whole effect: put this entry with this absolute deadline,
+//! or remove these keys. It never says "if", "add" or "extend", so replaying it in log order gives the same state on
+//! every node, whatever each has forgotten meanwhile. Only questions about users are answered when applied, by SQLite,
+//! which is deterministic; what a Change does to entries never depends on that answer.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::entry::{Entry, Proof};
+use super::key::Key;
+use crate::clock::Millis;
+
+/// What one log entry carries.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Log time of the decision.
+    pub stamp: Millis,
+    /// In the order in which they were decided.
+    pub changes: Vec<Change>,
+}
+
+/// The effect of one Op.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// What happens to entries, in order.
+    pub effects: Vec<Effect>,
+    /// What happens to users, answered when applied.
+    pub user: Option<UserChange>,
+}
+
+impl Change {
+    /// Whether there is nothing to remember.
+    pub fn is_empty(&self) -> bool {
+        self.effects.is_empty() && self.user.is_none()
+    }
+}
+
+/// The effect on one key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Effect {
+    /// The key holds this entry, whatever it held.
+    Put(Key, Entry),
+    /// The key holds nothing.
+    Remove(Key),
+}
+
+/// What a caller wants done to the shared state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Op {
+    /// Begin a session, ending the one it replaces in the same step.
+    Begin(Box<Begin>),
+    /// Change the value of a live session.
+    Edit(Edit),
+    /// Slide the deadlines of these sessions; those that are gone stay gone.
+    Touch(Vec<Key>),
+    /// End these sessions: their keys stay dead until the sessions' absolute deadlines.
+    End(Vec<Key>),
+    /// End all sessions of a user.
+    EndUser(EndUser),
+    /// Take one try from each of these budgets, or from none of them.
+    Try(Vec<Budget>),
+    /// Forget the tries counted under these keys.
+    Forgive(Vec<Key>),
+    /// Change users, and end sessions with it in the same step.
+    User { change: UserChange, end: Option<EndUser> },
+    /// Set a cluster-wide setting; with `only_if_absent` the first writer wins.
+    Setting { name: String, value: Bytes, only_if_absent: bool },
+}
+
+/// A session to begin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Begin {
+    /// Its key. Refused when it is taken, live or dead.
+    pub key: Key,
+    /// Its value: JSON of express-session's shape.
+    pub value: Bytes,
+    /// Who signs in; `None` begins an anonymous session.
+    pub signed: Option<SignedIn>,
+    /// Idle timeout, milliseconds.
+    pub idle_ms: i64,
+    /// Absolute lifetime, milliseconds.
+    pub lifetime_ms: i64,
+    /// Whether the cookie outlives the browser.
+    pub remember: bool,
+    /// Client address.
+    pub address: String,
+    /// Short name of the browser or client.
+    pub agent: String,
+    /// The session of the same browser that ends now.
+    pub replaces: Option<Key>,
+    /// The most live sessions the user may have; the oldest end.
+    pub per_user_max: u32,
+    /// A budget this takes a try from.
+    pub budget: Option<Budget>,
+}
+
+/// Who signs in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SignedIn {
+    /// User id.
+    pub user: String,
+    /// The user's epoch, read before the password was verified. Another one now refuses the sign-in.
+    pub epoch: u64,
+    /// How they proved it.
+    pub proof: Proof,
+    /// Digest of the second cookie.
+    pub own: [u8; 16],
+}
+
+/// A change to a live session's value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Edit {
+    /// Which session.
+    pub key: Key,
+    /// A JSON object that is merged into the value (RFC 7396).
+    pub merge: String,
+    /// Members to add to; one that is absent or no integer counts as 0.
+    pub add: Vec<(String, i64)>,
+    /// The most bytes the value may have afterwards.
+    pub value_max: u64,
+}
+
+/// All sessions of one user, except perhaps one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EndUser {
+    /// User id.
+    pub user: String,
+    /// A session of theirs that lives on under the new epoch.
+    pub keep: Option<Key>,
+}
+
+/// So many tries, then a wait that doubles.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Where the tries are counted.
+    pub key: Key,
+    /// Tries that cost nothing.
+    pub free: u32,
+    /// The wait after each further try: this long, doubling each time, in milliseconds.
+    pub wait_ms: i64,
+    /// The longest wait, milliseconds.
+    pub wait_max_ms: i64,
+    /// How long tries are remembered after the last one, milliseconds.
+    pub memory_ms: i64,
+}
+
+/// What came of an Op. A refusal is an outcome, not an error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Done.
+    Done,
+    /// The session began, or was changed, and is this now.
+    Session(Entry),
+    /// So many sessions were ended.
+    Ended(u64),
+    /// There is no such live session.
+    Gone,
+    /// The key is taken.
+    Taken,
+    /// The user's epoch is not the one that was read: their sessions were ended meanwhile.
+    StaleEpoch,
+    /// The value would be larger than allowed, or is no JSON object.
+    BadValue,
+    /// The store is full.
+    Full,
+    /// Too many tries; free again after so many milliseconds.
+    Limited { wait_ms: i64 },
+    /// The value of the setting, as it stands now.
+    Setting(Bytes),
+    /// What SQLite said.
+    User(UserOutcome),
+}
+
+/// A user as given at sign-up, by an operator or by an import. Text is normalised and checked by `identity` before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewUser {
+    /// Unique, never reused.
+    pub id: String,
+    /// Normalised; unique.
+    pub email: String,
+    /// May be empty.
+    pub first_name: String,
+    /// May be empty.
+    pub last_name: String,
+    /// PHC string or another scheme's own form; empty: no password yet.
+    pub password_hash: String,
+    /// Milliseconds since the Unix epoch.
+    pub created_at: Millis,
+    /// May administer.
+    pub admin: bool,
+    /// May pass forward-auth.
+    pub approved: bool,
+    /// The address is known to be theirs.
+    pub verified: bool,
+}
+
+/// What a one-time link is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LinkUse {
+    /// Make the first admin; refused once an admin exists.
+    FirstAdmin,
+    /// Set the password of this user (id).
+    SetPassword(String),
+}
+
+/// A change to users, decided by SQLite when applied.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum UserChange {
+    /// Add one; `Conflict` when the address or id is taken.
+    Add(NewUser),
+    /// Add those whose address and id are free; answers how many.
+    Import(Vec<NewUser>),
+    /// Replace the password hash. With `only_if` only while the hash is still that one (a rehash at sign-in).
+    SetPassword { user: String, hash: String, only_if: Option<String> },
+    /// Change the names.
+    SetNames { user: String, first_name: String, last_name: String },
+    /// Refuse every way in, or allow it again.
+    SetDisabled { user: String, disabled: bool },
+    /// Let pass forward-auth.
+    Approve { user: String },
+    /// Forget the user and all that belongs to them.
+    Delete { user: String },
+    /// Remember a one-time link by its digest, until `expires_at` (log time).
+    AddLink { digest: [u8; 32], usage: LinkUse, expires_at: Millis, now: Millis },
+    /// Spend a link that sets a password. `Spent` when it is unknown, spent or past `now`.
+    SpendLink { digest: [u8; 32], hash: String, now: Millis },
+    /// Spend a link that makes the first admin.
+    SpendAdminLink { digest: [u8; 32], user: NewUser, now: Millis },
+}
+
+/// What SQLite said about a [`UserChange`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UserOutcome {
+    /// Done.
+    Done,
+    /// So many of an import were added; the others' addresses or ids were taken.
+    Imported(u64),
+    /// The address or id is taken, or the hash is not the one expected.
+    Conflict,
+    /// No such user.
+    NotFound,
+    /// The link is unknown, spent or too old.
+    Spent,
+    /// There is an admin already.
+    AdminExists,
+}

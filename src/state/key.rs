@@ -1,0 +1,73 @@
+//! Key: the name of an entry.
+//!
+//! Any bytes. Keys that begin with a NUL byte are ours alone: no door lets a client name one, so a session epoch or a
+//! count of tries can never be read or overwritten by an app. Shared rather than copied: the per-user index holds the
+//! same allocation as the cache.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// An entry's key. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(Arc<[u8]>);
+
+impl Key {
+    /// A key of these bytes.
+    pub fn new(bytes: impl AsRef<[u8]>) -> Self {
+        Self(Arc::from(bytes.as_ref()))
+    }
+
+    /// The key of the session `sid` under `prefix`.
+    pub fn session(prefix: &str, sid: &str) -> Self {
+        Self::joined(prefix, sid)
+    }
+
+    /// Where the session epoch of a user is kept.
+    pub fn epoch(user: &str) -> Self {
+        Self::joined("\0epoch:", user)
+    }
+
+    /// Where the tries of one kind (`account`, `address`, …) against `who` are counted.
+    pub fn tries(kind: &str, who: &str) -> Self {
+        Self::joined(&format!("\0tries:{kind}:"), who)
+    }
+
+    fn joined(prefix: &str, rest: &str) -> Self {
+        let mut bytes = Vec::with_capacity(prefix.len() + rest.len());
+        bytes.extend_from_slice(prefix.as_bytes());
+        bytes.extend_from_slice(rest.as_bytes());
+        Self(Arc::from(bytes))
+    }
+
+    /// The raw bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Whether this key belongs to Sojourn itself, out of reach of every door.
+    pub fn is_internal(&self) -> bool {
+        self.0.first() == Some(&0)
+    }
+}
+
+/// Session keys are secrets: only their length is ever printed.
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({} bytes)", self.0.len())
+    }
+}
+
+impl Serialize for Key {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serde_bytes::serialize(&*self.0, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes: Vec<u8> = serde_bytes::deserialize(deserializer)?;
+        Ok(Self(Arc::from(bytes)))
+    }
+}
