@@ -1,6 +1,7 @@
 //! User: a person with an account, as everything above the store sees them.
 
 use crate::clock::Millis;
+use crate::state::UserRow;
 
 /// An account. Never carries the password hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,4 +20,24 @@ pub struct User {
     pub approved: bool,
     pub verified: bool,
     pub disabled: bool,
+    /// Whether a password is set.
+    pub has_password: bool,
+}
+
+impl From<&UserRow> for User {
+    fn from(row: &UserRow) -> Self {
+        Self {
+            id: row.id.clone(),
+            email: row.email.clone(),
+            first_name: row.first_name.clone(),
+            last_name: row.last_name.clone(),
+            groups: row.groups.clone(),
+            created_at: row.created_at,
+            admin: row.admin,
+            approved: row.approved,
+            verified: row.verified,
+            disabled: row.disabled,
+            has_password: !row.password_hash.is_empty(),
+        }
+    }
 }

@@ -191,12 +191,8 @@ fn begin_session(view: &View<'_>, begin: &Begin, effects: &mut Vec<Effect>) -> O
 }
 
 fn facts_of(begin: &Begin, now: Millis) -> Facts {
-    let signed = begin.signed.as_ref().map(|s| Signed {
-        user: s.user.clone(),
-        epoch: s.epoch,
-        proof: s.proof,
-        own: s.own,
-    });
+    let signed =
+        begin.signed.as_ref().map(|s| Signed { user: s.user.clone(), epoch: s.epoch, proof: s.proof, own: s.own });
     Facts {
         signed,
         begun: now,

@@ -181,7 +181,8 @@ fn load_blocks(path: &Path, blocks: &Mutex<Receiver<Vec<u8>>>, entries: &Entries
             let (key_len, entry_len) = lengths.split_at(4);
             let length = |four: &[u8]| four.try_into().map(u32::from_le_bytes).unwrap_or(u32::MAX) as usize;
             let (key, after) = after.split_at_checked(length(key_len)).ok_or_else(|| damaged(path, &"torn key"))?;
-            let (entry, after) = after.split_at_checked(length(entry_len)).ok_or_else(|| damaged(path, &"torn entry"))?;
+            let (entry, after) =
+                after.split_at_checked(length(entry_len)).ok_or_else(|| damaged(path, &"torn entry"))?;
             entries.load(Key::new(key), Entry::from_bytes(entry).map_err(|e| damaged(path, &e))?);
             rest = after;
         }

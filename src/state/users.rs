@@ -70,15 +70,18 @@ impl Users {
     /// When the file cannot be opened, is no database of ours, or fails SQLite's own quick check.
     pub fn open(path: &Path) -> io::Result<Self> {
         let writer = connect(path)?;
-        let check = writer.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0)).map_err(|e| named(path, &e))?;
+        let check = writer
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
+            .map_err(|e| named(path, &e))?;
         if check != "ok" {
             return Err(named(path, &check));
         }
         writer.execute_batch(SCHEMA).map_err(|e| named(path, &e))?;
         let applied = meta(&writer, "applied").map_err(|e| named(path, &e))?;
         let reader = || {
-            let reader = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-                .and_then(|c| c.pragma_update(None, "cache_size", -512).map(|()| c));
+            let reader =
+                Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+                    .and_then(|c| c.pragma_update(None, "cache_size", -512).map(|()| c));
             reader.map(Mutex::new).map_err(|e| named(path, &e))
         };
         let readers = [reader()?, reader()?];
@@ -116,13 +119,17 @@ impl Users {
         Ok(outcomes)
     }
 
-    fn write(&self, writer: &mut Connection, batch: &[(u64, &UserChange)], last: u64) -> rusqlite::Result<Vec<UserOutcome>> {
+    fn write(
+        &self,
+        writer: &mut Connection,
+        batch: &[(u64, &UserChange)],
+        last: u64,
+    ) -> rusqlite::Result<Vec<UserOutcome>> {
         let done = self.applied();
         let transaction = writer.transaction()?;
         let mut outcomes = Vec::with_capacity(batch.len());
         for (index, change) in batch {
-            let outcome =
-                if *index <= done { UserOutcome::Done } else { user_changes::apply(&transaction, change)? };
+            let outcome = if *index <= done { UserOutcome::Done } else { user_changes::apply(&transaction, change)? };
             outcomes.push(outcome);
         }
         transaction.execute("UPDATE meta SET value = max(value, ?1) WHERE name = 'applied'", [last as i64])?;
