@@ -1,0 +1,232 @@
+//! File: making, opening and checking the log file.
+//!
+//! A new file is made complete under another name and linked into place, so that a file under the real name always
+//! has its identity in it; every directory that got a new name in it is fsynced. Opening walks the whole file: redb
+//! does so itself after a crash, and is made to after a clean stop, because a log that was damaged while nobody looked
+//! must be refused, not half read. A bounded log makes that a matter of milliseconds.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use openraft::LogIdOptionExt as _;
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata};
+
+use super::rows::{self, Identity, about, broken, damaged};
+use super::tail::Tail;
+use super::writer::PURGE_ROWS;
+use crate::raft::types::LogId;
+
+/// redb's page cache, bytes. Recent entries are in the tail, so it serves little else than the tree's upper pages.
+const CACHE_BYTES: usize = 32 << 20;
+/// A file smaller than this is not worth compacting, bytes.
+pub const COMPACT_MIN: u64 = 64 << 20;
+/// Compacted when larger than its contents so many times.
+const COMPACT_RATIO: u64 = 4;
+/// Rows at the end of the log that are decoded when it is opened.
+const ROWS_CHECKED: usize = 64;
+
+const DAMAGE_HINT: &str = "restore this node from a backup, or move its data directory away and let it join anew";
+
+/// What an opened file holds.
+pub struct Opened {
+    /// The file.
+    pub database: Database,
+    /// Who this node is.
+    pub identity: Identity,
+    /// Where the log stands.
+    pub tail: Tail,
+}
+
+/// Opens the file at `path`; makes it first, for the node `fresh`, when there is none.
+///
+/// # Errors
+/// Names the file, what is wrong and what to do: in use, damaged, of another format, or what the disk says.
+pub fn open(path: &Path, fresh: Identity) -> io::Result<Opened> {
+    if !path.try_exists()? {
+        create(path, fresh).map_err(|e| about(path, &e, "check the directory's owner, permissions and free space"))?;
+    }
+    let database = open_database(path).map_err(|e| explain(path, &e))?;
+    load(database).map_err(|e| explain(path, &e))
+}
+
+fn explain(path: &Path, error: &io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::ResourceBusy => {
+            about(path, error, "stop the other process, or give this one its own data directory")
+        }
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => about(path, error, DAMAGE_HINT),
+        _ => about(path, error, "check the disk, the file's owner and its permissions"),
+    }
+}
+
+/// Makes the file complete under another name, then gives it its own. Somebody who was faster wins.
+fn create(path: &Path, fresh: Identity) -> io::Result<()> {
+    let parent = parent_of(path);
+    create_directories(parent)?;
+    let draft = path.with_extension("new");
+    match fs::remove_file(&draft) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&draft)?;
+    let database = Builder::new().set_cache_size(CACHE_BYTES).create_file(file).map_err(broken)?;
+    initialise(&database, fresh)?;
+    drop(database);
+    match fs::hard_link(&draft, path) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
+    fs::remove_file(&draft)?;
+    sync_directory(parent)
+}
+
+/// Writes what every file holds from the beginning.
+pub fn initialise(database: &Database, fresh: Identity) -> io::Result<()> {
+    let write = database.begin_write().map_err(broken)?;
+    write.open_table(rows::LOG).map_err(broken)?;
+    rows::set_meta(&write, rows::FORMAT_NAME, &rows::FORMAT)?;
+    rows::set_meta(&write, rows::NODE, &fresh.node)?;
+    rows::set_meta(&write, rows::CLUSTER, &fresh.cluster)?;
+    write.commit().map_err(broken)
+}
+
+/// Opens the file and makes sure that every page of it is whole.
+fn open_database(path: &Path) -> io::Result<Database> {
+    let walked = Arc::new(AtomicBool::new(false));
+    let seen = walked.clone();
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES).set_repair_callback(move |_| seen.store(true, Ordering::Relaxed));
+    let mut database = builder.open(path).map_err(|e| match e {
+        DatabaseError::DatabaseAlreadyOpen => io::Error::new(io::ErrorKind::ResourceBusy, "is used by another process"),
+        DatabaseError::RepairAborted => damaged("it cannot be repaired"),
+        e => broken(e),
+    })?;
+    if !walked.load(Ordering::Relaxed) && !database.check_integrity().map_err(broken)? {
+        refuse_for_good(&database)?;
+    }
+    Ok(database)
+}
+
+/// redb has just gone back to an older commit, though the file was closed cleanly: the newest acknowledged entries may
+/// be gone, and from now on nobody could see it. So that is written into the file itself.
+fn refuse_for_good(database: &Database) -> io::Result<()> {
+    let write = database.begin_write().map_err(broken)?;
+    rows::set_meta(&write, rows::DAMAGED, &"pages of it were damaged while it was closed")?;
+    write.commit().map_err(broken)
+}
+
+/// Reads and checks what the file says of itself.
+pub fn load(database: Database) -> io::Result<Opened> {
+    let read = database.begin_read().map_err(broken)?;
+    let meta = read.open_table(rows::META).map_err(broken)?;
+    let format: Option<u32> = rows::meta(&meta, rows::FORMAT_NAME)?;
+    if format != Some(rows::FORMAT) {
+        let found = format.map_or("none".to_owned(), |f| f.to_string());
+        return Err(damaged(format!("its format is {found}, this program reads {}", rows::FORMAT)));
+    }
+    if let Some(why) = rows::meta::<String>(&meta, rows::DAMAGED)? {
+        return Err(damaged(why));
+    }
+    let missing = |name| damaged(format!("row {name:?} is missing"));
+    let node = rows::meta(&meta, rows::NODE)?.ok_or_else(|| missing(rows::NODE))?;
+    let cluster = rows::meta(&meta, rows::CLUSTER)?.ok_or_else(|| missing(rows::CLUSTER))?;
+    let purged = rows::meta(&meta, rows::PURGED)?.flatten();
+    let mut tail = Tail::default();
+    tail.vote = rows::meta(&meta, rows::VOTE)?;
+    tail.committed = rows::meta(&meta, rows::COMMITTED)?.flatten();
+    drop((meta, read));
+    finish_purge(&database, purged)?;
+    tail.stand(purged, last_of(&database, purged)?);
+    if tail.committed > tail.last {
+        let (last, committed) = (tail.last.next_index(), tail.committed.next_index());
+        return Err(damaged(format!("it ends before entry {last}, but entries before {committed} were committed")));
+    }
+    Ok(Opened { database, identity: Identity { node, cluster }, tail })
+}
+
+/// Removes the rows that a purge had no time for.
+fn finish_purge(database: &Database, purged: Option<LogId>) -> io::Result<()> {
+    let end = purged.next_index();
+    loop {
+        let write = database.begin_write().map_err(broken)?;
+        let mut log = write.open_table(rows::LOG).map_err(broken)?;
+        let Some(first) = log.first().map_err(broken)?.map(|(key, _)| key.value()).filter(|first| *first < end) else {
+            drop(log);
+            return write.abort().map_err(broken);
+        };
+        log.retain_in(first..end.min(first + PURGE_ROWS), |_, _| false).map_err(broken)?;
+        drop(log);
+        write.commit().map_err(broken)?;
+    }
+}
+
+/// The last entry of the log, after a look at whether it has gaps and its newest rows can be read.
+fn last_of(database: &Database, purged: Option<LogId>) -> io::Result<Option<LogId>> {
+    let read = database.begin_read().map_err(broken)?;
+    let log = read.open_table(rows::LOG).map_err(broken)?;
+    let (Some((first, _)), Some((last, _))) = (log.first().map_err(broken)?, log.last().map_err(broken)?) else {
+        return Ok(purged);
+    };
+    let (first, last, count) = (first.value(), last.value(), log.len().map_err(broken)?);
+    if first != purged.next_index() || last - first + 1 != count {
+        let from = purged.next_index();
+        return Err(damaged(format!("entries are missing: {count} rows where {from} to {last} should be")));
+    }
+    let mut newest: Option<LogId> = None;
+    let mut next: Option<LogId> = None;
+    for row in log.iter().map_err(broken)?.rev().take(ROWS_CHECKED) {
+        let (key, value) = row.map_err(broken)?;
+        let id = rows::entry_of(key.value(), value.value())?.log_id;
+        if next.is_some_and(|next| next < id) {
+            return Err(damaged(format!("entry {} has a later term than the entry after it", id.index)));
+        }
+        next = Some(id);
+        newest = newest.or(next);
+    }
+    Ok(newest)
+}
+
+/// Gives back what a file holds beyond `min` bytes and four times its contents.
+///
+/// # Errors
+/// What redb says.
+pub fn compact(database: &mut Database, path: &Path, min: u64) -> io::Result<bool> {
+    let size = fs::metadata(path)?.len();
+    if size <= min {
+        return Ok(false);
+    }
+    let write = database.begin_write().map_err(broken)?;
+    let stats = write.stats().map_err(broken)?;
+    write.abort().map_err(broken)?;
+    let live = stats.stored_bytes() + stats.metadata_bytes();
+    if size / COMPACT_RATIO <= live {
+        return Ok(false);
+    }
+    database.compact().map_err(broken)
+}
+
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes a directory and those above it, each durably.
+fn create_directories(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let parent = parent_of(directory);
+    create_directories(parent)?;
+    match fs::DirBuilder::new().mode(0o700).create(directory) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        _ => {}
+    }
+    sync_directory(parent)
+}
+
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}

@@ -1,0 +1,323 @@
+//! Writer: the one thread that writes to the log file.
+//!
+//! Group commit: it takes everything that waits, writes it in one transaction with one fsync, then tells everybody who
+//! waited, in order. While it syncs, the next group gathers; no timer is needed. What was asked first is written first.
+//!
+//! The first error is the last: nobody can say what a disk holds after a failed fsync, so nothing is tried again, every
+//! later wish fails with the same words, and whoever watches [`Shared::failed`] stops the node.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use openraft::LogIdOptionExt as _;
+use parking_lot::{Mutex, RwLock};
+use redb::{Database, Durability, WriteTransaction};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::rows::{self, broken};
+use super::tail::Tail;
+use crate::raft::types::{Entry, Flushed, LogId, Vote};
+use crate::state::codec;
+
+/// Wishes that may wait for the writer; whoever comes later waits for room.
+pub const QUEUE: usize = 1_024;
+/// Entries in one transaction, about: the group ends with the wish that passes it.
+const GROUP_ENTRIES: usize = 8_192;
+/// Rows that one transaction purges at most: about a millisecond's work, so that appends never wait longer for it.
+pub const PURGE_ROWS: u64 = 5_000;
+
+/// What the writer is asked for.
+pub enum Wish {
+    /// Put these entries on disk, then call back.
+    Append(Vec<Arc<Entry>>, Flushed),
+    /// Put the vote on disk.
+    Vote(Vote, Done),
+    /// Remove the rows after this one; all rows for `None`.
+    Truncate(Option<LogId>, Done),
+    /// Remove the rows up to and including this one, when there is time.
+    Purge(LogId),
+    /// Write what is still owed, then let go of the file.
+    Close(Done),
+}
+
+/// Who waits for a wish.
+pub type Done = oneshot::Sender<io::Result<()>>;
+
+/// How much was written since the store was opened.
+#[derive(Debug, Default)]
+pub struct Counters {
+    commits: AtomicU64,
+    entries: AtomicU64,
+}
+
+impl Counters {
+    /// Transactions that were committed: one fsync each.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    /// Entries that were appended and are on disk.
+    pub fn entries(&self) -> u64 {
+        self.entries.load(Ordering::Relaxed)
+    }
+}
+
+/// What the store's handles and the writer share.
+pub struct Shared {
+    /// The file; `None` once it is closed.
+    pub database: RwLock<Option<Arc<Database>>>,
+    /// Where the log stands.
+    pub tail: Mutex<Tail>,
+    /// The first error, once there is one.
+    pub failed: watch::Sender<Option<Arc<str>>>,
+    /// For metrics.
+    pub counters: Counters,
+}
+
+impl Shared {
+    /// Refuses when the store has failed before.
+    pub fn check(&self) -> io::Result<()> {
+        match &*self.failed.borrow() {
+            None => Ok(()),
+            Some(why) => Err(io::Error::other(why.to_string())),
+        }
+    }
+
+    fn fail(&self, why: &str) {
+        self.failed.send_if_modified(|failed| {
+            let first = failed.is_none();
+            failed.get_or_insert_with(|| why.into());
+            first
+        });
+    }
+}
+
+/// The writer, and what it knows of the file.
+pub struct Writer {
+    shared: Arc<Shared>,
+    wishes: mpsc::Receiver<Wish>,
+    database: Option<Arc<Database>>,
+    /// The indexes that have rows, those not yet purged included.
+    rows: Range<u64>,
+    purged: Option<LogId>,
+    /// What the file says of them.
+    written_purged: Option<LogId>,
+    written_committed: Option<LogId>,
+}
+
+impl Writer {
+    /// A writer for a file that was just opened and holds no row at or below its purge mark.
+    pub fn new(shared: Arc<Shared>, wishes: mpsc::Receiver<Wish>) -> Self {
+        let database = shared.database.read().clone();
+        let (purged, committed, last) = {
+            let tail = shared.tail.lock();
+            (tail.purged, tail.committed, tail.last)
+        };
+        let rows = purged.next_index()..last.next_index();
+        Self { shared, wishes, database, rows, purged, written_purged: purged, written_committed: committed }
+    }
+
+    /// Works until the store is closed or its last handle is gone.
+    pub fn run(mut self) {
+        let _guard = OnPanic(self.shared.clone());
+        while let Some(first) = self.next() {
+            let mut group = Group::default();
+            group.take(first);
+            while group.has_room()
+                && let Ok(wish) = self.wishes.try_recv()
+            {
+                group.take(wish);
+            }
+            let closing = group.closing;
+            self.serve(group);
+            if closing {
+                return;
+            }
+        }
+        self.serve(Group { closing: true, ..Group::default() });
+    }
+
+    /// The next wish. While rows are left to purge and nobody wishes anything, purges.
+    fn next(&mut self) -> Option<Wish> {
+        while self.purge_step().is_some() && self.shared.check().is_ok() {
+            match self.wishes.try_recv() {
+                Ok(wish) => return Some(wish),
+                Err(mpsc::error::TryRecvError::Disconnected) => return None,
+                Err(mpsc::error::TryRecvError::Empty) => self.serve(Group::default()),
+            }
+        }
+        self.wishes.blocking_recv()
+    }
+
+    fn serve(&mut self, group: Group) {
+        let result = self.shared.check().and_then(|()| {
+            self.commit(&group.wishes).inspect_err(|e| self.shared.fail(&format!("the log cannot be written: {e}")))
+        });
+        if group.closing {
+            self.close();
+        }
+        for wish in group.wishes {
+            self.answer(wish, &result);
+        }
+    }
+
+    /// Lets go of the file, and of those who wished too late.
+    fn close(&mut self) {
+        self.database = None;
+        *self.shared.database.write() = None;
+        self.wishes.close();
+        while let Ok(wish) = self.wishes.try_recv() {
+            self.answer(wish, &Err(closed()));
+        }
+    }
+
+    /// Writes the wishes, one step of a purge and what is known to be committed, in one transaction.
+    fn commit(&mut self, wishes: &[Wish]) -> io::Result<()> {
+        let database = self.database.clone().ok_or_else(closed)?;
+        let mut write = database.begin_write().map_err(broken)?;
+        write.set_durability(Durability::Immediate).map_err(broken)?;
+        let mut changed = false;
+        for wish in wishes {
+            changed |= self.write(&write, wish)?;
+        }
+        changed |= self.write_purge(&write)?;
+        changed |= self.write_committed(&write)?;
+        if !changed {
+            return write.abort().map_err(broken);
+        }
+        write.commit().map_err(broken)?;
+        self.shared.counters.commits.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn write(&mut self, write: &WriteTransaction, wish: &Wish) -> io::Result<bool> {
+        match wish {
+            Wish::Append(entries, _) => self.write_entries(write, entries)?,
+            Wish::Vote(vote, _) => rows::set_meta(write, rows::VOTE, vote)?,
+            Wish::Truncate(after, _) => self.write_truncation(write, after.next_index())?,
+            Wish::Purge(upto) => {
+                self.purged = self.purged.max(Some(*upto));
+                return Ok(false);
+            }
+            Wish::Close(_) => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn write_entries(&mut self, write: &WriteTransaction, entries: &[Arc<Entry>]) -> io::Result<()> {
+        let mut log = write.open_table(rows::LOG).map_err(broken)?;
+        for entry in entries {
+            let index = entry.log_id.index;
+            log.insert(index, codec::encode(&**entry).as_slice()).map_err(broken)?;
+            let start = if self.rows.is_empty() { index } else { self.rows.start };
+            self.rows = start..index + 1;
+        }
+        Ok(())
+    }
+
+    fn write_truncation(&mut self, write: &WriteTransaction, keep: u64) -> io::Result<()> {
+        let mut log = write.open_table(rows::LOG).map_err(broken)?;
+        log.retain_in(keep.., |_, _| false).map_err(broken)?;
+        self.rows = self.rows.start.min(keep)..self.rows.end.min(keep);
+        Ok(())
+    }
+
+    /// The rows that the next step of a purge removes.
+    fn purge_step(&self) -> Option<Range<u64>> {
+        let end = self.purged.next_index().min(self.rows.end).min(self.rows.start + PURGE_ROWS);
+        (self.rows.start < end).then(|| self.rows.start..end)
+    }
+
+    /// The mark comes first, the rows follow in steps: rows at or below the mark do not count, so a crash in between
+    /// leaves no gap.
+    fn write_purge(&mut self, write: &WriteTransaction) -> io::Result<bool> {
+        let marks = self.purged > self.written_purged;
+        if marks {
+            rows::set_meta(write, rows::PURGED, &self.purged)?;
+            self.written_purged = self.purged;
+        }
+        let Some(step) = self.purge_step() else { return Ok(marks) };
+        let mut log = write.open_table(rows::LOG).map_err(broken)?;
+        log.retain_in(step.clone(), |_, _| false).map_err(broken)?;
+        self.rows.start = step.end;
+        Ok(true)
+    }
+
+    /// A leader may know an entry to be committed before its own disk has it, so the mark waits for the entry: a file
+    /// whose mark is beyond its rows has lost some.
+    fn write_committed(&mut self, write: &WriteTransaction) -> io::Result<bool> {
+        let committed = self.shared.tail.lock().committed;
+        let is_here = committed.next_index() <= self.rows.end || committed <= self.purged;
+        if committed <= self.written_committed || !is_here {
+            return Ok(false);
+        }
+        rows::set_meta(write, rows::COMMITTED, &committed)?;
+        self.written_committed = committed;
+        Ok(true)
+    }
+
+    fn answer(&self, wish: Wish, result: &io::Result<()>) {
+        let told = result.as_ref().map(|()| ()).map_err(|e| io::Error::new(e.kind(), e.to_string()));
+        match wish {
+            Wish::Append(entries, flushed) => {
+                if told.is_ok() {
+                    self.shared.tail.lock().durable(&entries);
+                    self.shared.counters.entries.fetch_add(entries.len() as u64, Ordering::Relaxed);
+                }
+                flushed.io_completed(told);
+            }
+            Wish::Vote(vote, done) => {
+                if told.is_ok() {
+                    self.shared.tail.lock().vote = Some(vote);
+                }
+                // Who waited may have gone; the wish was granted all the same.
+                let _ = done.send(told);
+            }
+            Wish::Truncate(_, done) | Wish::Close(done) => {
+                let _ = done.send(told);
+            }
+            Wish::Purge(_) => {}
+        }
+    }
+}
+
+/// Wishes that share a transaction.
+#[derive(Default)]
+struct Group {
+    wishes: Vec<Wish>,
+    entries: usize,
+    closing: bool,
+}
+
+impl Group {
+    fn take(&mut self, wish: Wish) {
+        match &wish {
+            Wish::Append(entries, _) => self.entries += entries.len(),
+            Wish::Close(_) => self.closing = true,
+            _ => {}
+        }
+        self.wishes.push(wish);
+    }
+
+    fn has_room(&self) -> bool {
+        !self.closing && self.wishes.len() < QUEUE && self.entries < GROUP_ENTRIES
+    }
+}
+
+/// Tells the owner when the writer dies of something it did not foresee.
+struct OnPanic(Arc<Shared>);
+
+impl Drop for OnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail("the log's writer panicked");
+        }
+    }
+}
+
+/// The answer to whoever comes after the store was closed.
+pub fn closed() -> io::Error {
+    io::Error::other("the log is closed")
+}
