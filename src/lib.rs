@@ -2,9 +2,7 @@
 
 pub mod clock;
 pub mod error;
-pub mod identity;
 pub mod log;
 pub mod raft;
 pub mod random;
 pub mod state;
-pub mod web;

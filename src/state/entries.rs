@@ -5,7 +5,7 @@
 //! away. Beside it, per user, the keys of their sessions, for listing and ending only; the epoch decides.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,8 @@ pub const OVERHEAD: u64 = 420;
 
 /// The least grace after a deadline before moka forgets an entry.
 const GRACE_MS: i64 = 60_000;
+/// How often what is due is forgotten.
+const SWEEP_EVERY: Duration = Duration::from_millis(50);
 
 type Hasher = foldhash::quality::RandomState;
 type UserIndex = Mutex<HashMap<u64, SmallVec<[Key; 1]>, Hasher>>;
@@ -35,6 +37,8 @@ pub struct Entries {
     users: Arc<UserIndex>,
     used: Arc<AtomicU64>,
     as_of: Arc<AtomicI64>,
+    /// Ends the sweeper when it goes.
+    _alive: Arc<()>,
 }
 
 impl Default for Entries {
@@ -59,7 +63,9 @@ impl Entries {
                 }
             })
             .build_with_hasher(Hasher::default());
-        Self { cache, users, used, as_of }
+        let alive = Arc::new(());
+        sweep_for_ever(cache.clone(), Arc::downgrade(&alive));
+        Self { cache, users, used, as_of, _alive: alive }
     }
 
     /// The entry of a key, whether or not it is live.
@@ -132,11 +138,18 @@ impl Entries {
     pub fn observe(&self, now: Millis) {
         self.as_of.fetch_max(now, Ordering::Relaxed);
     }
+}
 
-    /// Forgets what is due. Called often, from a thread of its own: otherwise the writer would pay for it.
-    pub fn sweep(&self) {
-        self.cache.run_pending_tasks();
-    }
+/// Forgets what is due, from a thread of its own: otherwise whoever writes would pay for half a million deadlines that
+/// come at once.
+fn sweep_for_ever(cache: Cache<Key, Entry, Hasher>, alive: Weak<()>) {
+    let sweep = move || {
+        while alive.strong_count() > 0 {
+            cache.run_pending_tasks();
+            std::thread::sleep(SWEEP_EVERY);
+        }
+    };
+    std::thread::Builder::new().name("sweeper".into()).spawn(sweep).expect("a thread can be started");
 }
 
 /// When moka forgets: what remained at the last stamp known when the entry was put, and a grace on top.
