@@ -3,6 +3,14 @@
 //! The doors ask questions here in the words of people (sign up, sign in, my sessions); the answers come from `state`,
 //! and every change goes through the `log`. No HTTP and no Redis in here.
 
+pub mod agent;
+pub mod cookie;
+pub mod email;
+pub mod express;
+pub mod import;
+pub mod name;
+pub mod password_rules;
+pub mod passwords;
 mod user;
 
 use std::net::IpAddr;
