@@ -88,7 +88,7 @@ pub fn data(value: &[u8]) -> Map<String, Value> {
 /// A moment as JavaScript's `toISOString` prints it. Held within the years 0 to 9999, where it has four digits.
 pub fn iso(at: Millis) -> String {
     const YEAR_0: Millis = -62_167_219_200_000;
-    const YEAR_9999: Millis = 253_402_207_200_999; // the last second that jiff has
+    const YEAR_9999: Millis = 253_402_207_200_000; // the last moment that jiff has
     let at = jiff::Timestamp::from_millisecond(at.clamp(YEAR_0, YEAR_9999)).expect("within jiff's range");
     at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
 }

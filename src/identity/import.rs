@@ -126,13 +126,18 @@ fn csv(text: &str) -> Vec<ReadRow> {
     loop {
         match reader.read_record(&mut record) {
             Ok(false) => return out,
-            Ok(true) => out.push((record.position().map_or(0, csv::Position::line), Ok(csv_row(&columns, &record)))),
-            Err(e) => {
-                let line = e.position().map_or(0, csv::Position::line);
-                out.push((line, Err(csv_reason(&e))));
-            }
+            Ok(true) => out.push((line(text, record.position()), Ok(csv_row(&columns, &record)))),
+            Err(e) => out.push((line(text, e.position()), Err(csv_reason(&e)))),
         }
     }
+}
+
+/// The line where a row begins. The reader counts from the end of the row before: blank lines stand between.
+fn line(text: &str, position: Option<&csv::Position>) -> u64 {
+    let Some(position) = position else { return 0 };
+    let rest = usize::try_from(position.byte()).ok().and_then(|at| text.as_bytes().get(at..)).unwrap_or_default();
+    let blank = rest.iter().take_while(|b| matches!(b, b'\r' | b'\n')).filter(|b| **b == b'\n').count();
+    position.line() + blank as u64
 }
 
 fn csv_reason(error: &csv::Error) -> String {

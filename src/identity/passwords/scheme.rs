@@ -161,7 +161,7 @@ fn argon2(kind: Argon2Kind, rest: &[&str]) -> Result<Scheme, String> {
         _ => return Err(damaged("argon2")),
     };
     let [memory_kib, passes, lanes] = numbers(params, ["m", "t", "p"])?;
-    let traffic = u64::from(memory_kib) * 1_024 * u64::from(passes);
+    let traffic = (u64::from(memory_kib) * 1_024).saturating_mul(u64::from(passes));
     if u64::from(memory_kib) * 1_024 > MEMORY_MAX || traffic > TRAFFIC_MAX || lanes > 255 {
         return Err(costly("argon2"));
     }

@@ -33,7 +33,7 @@ const FOREIGN: [&str; 21] = [
     // the same parameters in another order, and padded
     "$argon2id$v=19$t=2,p=2,m=1024$w/ZAOQCrya1njgWY3oWV4w==$5HpwbGh77EH7buIvlDRe7u9aDGTuhDv2IgxaZ9M/Pag=",
     // the last character of the salt with bits that mean nothing
-    "$2b$04$dEWzCiAmQyfRLg122ISW.0p.PoCE/StwndJHTB4O7B.M9.9Xn4McO",
+    "$2b$04$dEWzCiAmQyfRLg122ISW.Np.PoCE/StwndJHTB4O7B.M9.9Xn4McO",
 ];
 
 /// The account that came with a bcrypt hash of `password`.
