@@ -5,12 +5,20 @@
 //! beside it decide. No HTTP and no Redis in here.
 
 mod accounts;
+pub mod agent;
 mod attempts;
+mod beers;
+pub mod cookie;
+pub mod email;
+pub mod express;
+pub mod import;
 mod links;
+mod name;
+pub mod password_rules;
+pub mod passwords;
 mod sessions;
 mod signin;
 mod touches;
-mod user;
 mod visitor;
 
 use std::net::IpAddr;
@@ -21,12 +29,11 @@ use crate::config;
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::state::{EndUser, Key, Op, Outcome, State, UserChange, UserRow};
-pub use crate::state::{Proof, UserOutcome};
+pub use crate::state::{Proof, User, UserOutcome};
 pub use accounts::{Imported, NewAccount, SessionView};
 pub use links::{LinkPurpose, OneTimeLink};
 pub use sessions::{Granted, Listed};
 pub use signin::{SignIn, SignUp};
-pub use user::User;
 pub use visitor::{Cookies, Session, Visitor};
 
 use cookie::Signer;
@@ -86,12 +93,6 @@ impl Identity {
     /// `NotDone` with the reason.
     pub async fn ready(&self) -> Result<()> {
         if self.log.is_fresh() { Ok(()) } else { self.log.refresh().await }
-    }
-
-    /// How many sessions and other entries are held, and their bytes as `memory_max` counts them.
-    pub fn held(&self) -> (u64, u64) {
-        let generation = self.state.generation();
-        (generation.entries.count(), generation.entries.used_bytes())
     }
 
     fn session_key(&self, sid: &str) -> Key {

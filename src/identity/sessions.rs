@@ -12,8 +12,6 @@ use crate::{limits, random};
 
 use super::Session;
 
-/// Members of a session's value that are not the app's to write.
-const RESERVED: [&str; 2] = ["cookie", "passport"];
 /// A session id is drawn again when it is taken; a second time would mean that the generator is broken.
 const DRAWS: usize = 3;
 
@@ -99,7 +97,7 @@ impl Identity {
         };
         let value = express::value(&express::Shape {
             max_age_ms: beginning.remember.then_some(lifetime_ms),
-            now_ms: self.now(),
+            expires: beginning.remember.then(|| self.now().saturating_add(lifetime_ms)),
             secure: self.settings.public_url.is_https(),
             user: beginning.user.map(|(user, ..)| user),
             data: &beginning.data,
@@ -156,7 +154,7 @@ impl Identity {
     /// `Unacceptable` when the patch names `cookie` or `passport`, makes the value too large, or holds nothing to
     /// begin a session with; `Full`; `TooMany`.
     pub async fn patch(&self, visitor: &Visitor, patch: Map<String, Value>, client: &Client) -> Result<Granted> {
-        if let Some(name) = RESERVED.iter().find(|name| patch.contains_key(**name)) {
+        if let Some(name) = express::RESERVED.iter().find(|name| patch.contains_key(**name)) {
             return Err(unacceptable(format!("The member `{name}` belongs to the session itself.")));
         }
         self.edit(visitor, patch, Vec::new(), client).await

@@ -116,7 +116,7 @@ impl Identity {
             self.touches.touch(&session.key);
         }
         let own = session.facts.signed.as_ref().is_some_and(|signed| holds(signed, &cookies.own));
-        Ok(Visitor { own, user: row.map(|row| Arc::new(User::from(&*row))), session: Some(session) })
+        Ok(Visitor { own, user: row.map(|row| row.user.clone()), session: Some(session) })
     }
 
     async fn find(&self, sid: &str) -> Result<Option<Found>> {
@@ -133,7 +133,7 @@ impl Identity {
             (None, Some(signed)) => self.row_by_id(signed.user.clone()).await?,
             (cached, _) => cached,
         };
-        Ok(row.filter(|row| !row.disabled).map(|row| (session, Some(row))))
+        Ok(row.filter(|row| !row.user.disabled).map(|row| (session, Some(row))))
     }
 }
 

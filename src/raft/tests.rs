@@ -90,7 +90,7 @@ async fn what_was_acknowledged_is_there_after_a_restart() {
     assert!(node.is_live("one"));
     assert!(!node.is_live("two"));
     let row = node.state.generation().users.by_id("u1").expect("users are read").expect("the user is there");
-    assert_eq!(row.email, "a@example.com");
+    assert_eq!(row.user.email, "a@example.com");
 }
 
 #[tokio::test]

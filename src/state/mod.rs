@@ -31,7 +31,7 @@ pub use decide::epoch_of;
 pub use entries::Entries;
 pub use entry::{Entry, Facts, NEVER, Proof, Signed};
 pub use key::Key;
-pub use users::{UserRow, Users};
+pub use users::{User, UserRow, Users};
 
 use crate::clock::Millis;
 

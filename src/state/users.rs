@@ -35,21 +35,31 @@ const SCHEMA: &str = "
     INSERT OR IGNORE INTO meta VALUES ('applied', 0), ('format', 1);
 ";
 
-/// A user as stored.
+/// A person with an account. Never carries the password hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UserRow {
+pub struct User {
     pub id: String,
+    /// Normalised.
     pub email: String,
+    /// May be empty.
     pub first_name: String,
+    /// May be empty.
     pub last_name: String,
-    /// Empty: no password yet.
-    pub password_hash: String,
     pub groups: Vec<String>,
+    /// Milliseconds since the Unix epoch.
     pub created_at: Millis,
     pub admin: bool,
     pub approved: bool,
     pub verified: bool,
     pub disabled: bool,
+}
+
+/// A user as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserRow {
+    pub user: Arc<User>,
+    /// Empty: no password yet.
+    pub password_hash: String,
 }
 
 /// The database of users of one generation.
@@ -137,6 +147,11 @@ impl Users {
         Ok(outcomes)
     }
 
+    /// The user with this id, if their row is in memory.
+    pub fn cached(&self, id: &str) -> Option<Arc<UserRow>> {
+        self.cache.get(id)
+    }
+
     /// The user with this id.
     ///
     /// # Errors
@@ -150,7 +165,7 @@ impl Users {
         let row = Arc::new(row);
         let version = self.version.lock();
         if *version == before {
-            self.cache.insert(row.id.clone(), row.clone());
+            self.cache.insert(row.user.id.clone(), row.clone());
         }
         Ok(Some(row))
     }
@@ -247,19 +262,19 @@ fn one(c: &Connection, column: &str, value: &str) -> rusqlite::Result<Option<Use
 
 fn row(row: &Row<'_>) -> rusqlite::Result<UserRow> {
     let groups: String = row.get("groups")?;
-    Ok(UserRow {
+    let user = User {
         id: row.get("id")?,
         email: row.get("email")?,
         first_name: row.get("first_name")?,
         last_name: row.get("last_name")?,
-        password_hash: row.get("password_hash")?,
         groups: groups.split(',').filter(|g| !g.is_empty()).map(str::to_owned).collect(),
         created_at: row.get("created_at")?,
         admin: row.get("admin")?,
         approved: row.get("approved")?,
         verified: row.get("verified")?,
         disabled: row.get("disabled")?,
-    })
+    };
+    Ok(UserRow { user: Arc::new(user), password_hash: row.get("password_hash")? })
 }
 
 fn meta(c: &Connection, name: &str) -> rusqlite::Result<u64> {
