@@ -41,6 +41,19 @@ pub const QUEUE_MAX: usize = 64;
 /// How long a thread without work keeps its memory.
 pub const IDLE: Duration = Duration::from_secs(10);
 
+/// The scheme of a stored hash, for people; empty without one.
+pub fn scheme_name(stored: &str) -> &'static str {
+    match recognise(stored) {
+        _ if stored.is_empty() => "",
+        Ok(Scheme::Argon2(_)) if stored.starts_with("$argon2id$") => "argon2id",
+        Ok(Scheme::Argon2(_)) => "argon2",
+        Ok(Scheme::Bcrypt { .. }) => "bcrypt",
+        Ok(Scheme::Scrypt { .. }) => "scrypt",
+        Ok(Scheme::Pbkdf2 { .. }) => "pbkdf2",
+        Err(_) => "unknown",
+    }
+}
+
 /// What came of comparing a password with a stored hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
