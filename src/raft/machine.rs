@@ -166,7 +166,12 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
 }
 
 fn path_of(dir: &Path, meta: &SnapshotMeta) -> PathBuf {
-    dir.join(format!("{:020}.snapshot", meta.last_log_id.map_or(0, |id| id.index)))
+    path_at(dir, meta.last_log_id.map_or(0, |id| id.index))
+}
+
+/// Where the snapshot up to `index` lies.
+pub fn path_at(dir: &Path, index: u64) -> PathBuf {
+    dir.join(format!("{index:020}.snapshot"))
 }
 
 /// The newest whole snapshot in `dir`. Partial files of a crash are passed over.

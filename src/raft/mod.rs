@@ -8,6 +8,7 @@ mod freshness;
 mod logtime;
 mod machine;
 mod network;
+mod restore;
 mod store;
 pub mod types;
 
@@ -26,6 +27,7 @@ use crate::log::{Answer, Log};
 use crate::state::{Op, Outcome, Record, State, snapshot};
 use decider::{Decider, Job};
 use freshness::Freshness;
+pub use restore::{Keep, restore};
 use logtime::LogTime;
 use machine::Machine;
 use store::Store;
@@ -132,7 +134,13 @@ impl RaftLog {
         blocking(move || machine::newest(&dir)).await?.ok_or_else(|| Error::Broken("the snapshot is gone".into()))
     }
 
-    fn applied_index(&self) -> u64 {
+    /// This node's id.
+    pub fn node_id(&self) -> u64 {
+        self.store.identity().node
+    }
+
+    /// Index of the last log entry that is applied here.
+    pub fn applied_index(&self) -> u64 {
         self.raft.metrics().borrow_watched().last_applied.map_or(0, |id| id.index)
     }
 

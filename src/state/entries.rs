@@ -102,6 +102,12 @@ impl Entries {
         self.cache.invalidate(key);
     }
 
+    /// Forgets all sessions, live and ended.
+    pub fn remove_sessions(&self) {
+        let sessions = self.cache.iter().filter(|(key, entry)| !key.is_internal() || entry.is_dead());
+        sessions.for_each(|(key, _)| self.cache.invalidate(&*key));
+    }
+
     /// The session entries of a user that are live at `now`, by key; in no particular order. Sessions that an older
     /// epoch has ended may be among them.
     pub fn of_user(&self, user: &str, now: Millis) -> Vec<(Key, Entry)> {

@@ -1,0 +1,65 @@
+//! Restore: a new cluster of one, made of a backup.
+//!
+//! The new cluster has ids of its own, so that a node of the old one is refused. Sessions end unless they are to be
+//! kept, because nobody knows who had the backup meanwhile; epochs and settings stay.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use openraft::storage::RaftLogStorage as _;
+
+use super::store::Store;
+use super::types::{LogId, Member, Membership, StoredMembership, Vote};
+use super::{machine, named};
+use crate::error::{Error, Result};
+use crate::state::{Record, State, codec, snapshot};
+
+/// What a restore keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// Sessions live on.
+    Sessions,
+    /// All sessions and tokens end: the backup may have been in other hands.
+    NoSessions,
+}
+
+/// Makes the files of a new node in `dir`, which holds none, from the backup at `file`. Blocks.
+///
+/// # Errors
+/// `Malformed` when the file is no whole backup; `Broken` when the disk fails.
+pub fn restore(file: &Path, dir: &Path, keep: Keep) -> Result<()> {
+    let unreadable = |e: std::io::Error| Error::Malformed(e.to_string());
+    let state = State::open(dir).map_err(named)?;
+    let records = snapshot::records(file).map_err(unreadable)?;
+    let head = state.install(file).map_err(unreadable)?;
+    let records: Vec<(u64, &Record)> = records.iter().map(|(index, record)| (*index, record)).collect();
+    state.apply(&records).map_err(named)?;
+    let last = records.last().map_or(head.index, |(index, _)| *index);
+    let generation = state.generation();
+    if keep == Keep::NoSessions {
+        generation.entries.remove_sessions();
+    }
+
+    let (was, _): (Option<LogId>, StoredMembership) = codec::decode(&head.label).map_err(unreadable)?;
+    let term = was.map_or(0, |id| id.committed_leader_id().term) + 1;
+    let store = Store::open(dir.join("log.redb")).map_err(named)?;
+    let id = store.identity().node;
+    let applied = LogId::new_term_index(term, last);
+    let membership = Membership::new(vec![BTreeSet::from([id])], [(id, Member::default())].into());
+    let membership = StoredMembership::new(Some(applied), membership.map_err(|e| Error::broken("membership", e))?);
+    let label = codec::encode(&(Some(applied), membership));
+    let snapshots = dir.join("snapshots");
+    std::fs::create_dir_all(&snapshots).map_err(named)?;
+    let head = snapshot::Head { index: last, stamp: state.stamp(), label };
+    snapshot::write(&generation, &head, &machine::path_at(&snapshots, last)).map_err(named)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(named)?;
+    runtime.block_on(seed(store, applied, term, id)).map_err(named)
+}
+
+/// Tells an empty log that everything up to `applied` is in the snapshot.
+async fn seed(mut store: Store, applied: LogId, term: u64, id: u64) -> std::io::Result<()> {
+    store.save_vote(&Vote::new_committed(term, id)).await?;
+    store.purge(applied).await?;
+    store.save_committed(Some(applied)).await?;
+    store.close().await
+}
