@@ -2,10 +2,12 @@
 
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod error;
 pub mod identity;
 pub mod limits;
 pub mod log;
+pub mod node;
 pub mod raft;
 pub mod random;
 pub mod state;

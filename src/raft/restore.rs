@@ -3,7 +3,7 @@
 //! The new cluster has ids of its own, so that a node of the old one is refused. Sessions end unless they are to be
 //! kept, because nobody knows who had the backup meanwhile; epochs and settings stay.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use openraft::storage::RaftLogStorage as _;
@@ -45,7 +45,8 @@ pub fn restore(file: &Path, dir: &Path, keep: Keep) -> Result<()> {
     let store = Store::open(dir.join("log.redb")).map_err(named)?;
     let id = store.identity().node;
     let applied = LogId::new_term_index(term, last);
-    let membership = Membership::new(vec![BTreeSet::from([id])], [(id, Member::default())].into());
+    let members = BTreeMap::from([(id, Member::default())]);
+    let membership = Membership::new(vec![BTreeSet::from([id])], members);
     let membership = StoredMembership::new(Some(applied), membership.map_err(|e| Error::broken("membership", e))?);
     let label = codec::encode(&(Some(applied), membership));
     let snapshots = dir.join("snapshots");

@@ -1,0 +1,77 @@
+//! Settings: what the HTTP door must know before its first request, worked out once.
+//!
+//! Cookie names follow from the public address: `__Host-` wants https and no domain, `__Secure-` goes with a domain,
+//! and plain names are for http (draft-ietf-httpbis-rfc6265bis, section 4.1.3; ASVS 3.3.1).
+
+use ipnet::IpNet;
+
+use crate::config::{Config, SignupPolicy};
+
+/// The HTTP door's settings.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where people reach us: scheme, host and port, no slash at the end; as browsers write an origin.
+    pub public_url: String,
+    /// Host name of `public_url`.
+    pub host: String,
+    /// Whether `public_url` is https: cookies are `Secure` then, and HSTS is sent.
+    pub https: bool,
+    /// Name of the session cookie.
+    pub cookie: String,
+    /// Name of the second, host-only cookie.
+    pub own_cookie: &'static str,
+    /// Domain of the session cookie; host-only without one.
+    pub domain: Option<String>,
+    /// Where `next` may point besides `public_url`.
+    pub redirect_domains: Vec<String>,
+    /// Whose forwarded headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Who may sign up.
+    pub signup: SignupPolicy,
+}
+
+impl Settings {
+    /// What the node's settings mean for this door.
+    pub fn new(config: &Config) -> Self {
+        let https = config.public_url.is_https();
+        Self {
+            public_url: config.public_url.to_string(),
+            host: config.public_url.host().to_owned(),
+            https,
+            cookie: config.cookie_name().to_owned(),
+            own_cookie: if https { "__Host-sojourn-own" } else { "sojourn-own" },
+            domain: config.sessions.domain.clone(),
+            redirect_domains: config.web.redirect_domains.clone(),
+            trusted_proxies: config.web.trusted_proxies.clone(),
+            signup: config.users.signup,
+        }
+    }
+
+    /// The origin browsers name when a page of ours sends something.
+    pub fn origin(&self) -> &str {
+        &self.public_url
+    }
+
+    /// The defaults at another public address.
+    #[cfg(test)]
+    pub(super) fn of(public_url: &str) -> Self {
+        let file = crate::config::File::IfPresent("/nonexistent".into());
+        let flags = vec![("public_url", public_url.to_owned(), "--public-url")];
+        let sources = crate::config::Sources { file, environment: Vec::new(), flags };
+        Self::new(&Config::load(&sources).expect("the defaults are sound"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookie_names_follow_the_scheme() {
+        let plain = Settings::of("http://localhost:3000");
+        assert_eq!((plain.https, plain.cookie.as_str(), plain.own_cookie), (false, "sojourn", "sojourn-own"));
+        let tls = Settings::of("https://login.example.com/");
+        assert_eq!((tls.https, tls.cookie.as_str(), tls.own_cookie), (true, "__Host-sojourn", "__Host-sojourn-own"));
+        assert_eq!(tls.origin(), "https://login.example.com");
+    }
+}
