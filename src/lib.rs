@@ -1,5 +1,6 @@
 //! Sojourn: sign-in and shared sessions for a fleet of services, in one binary.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
@@ -7,6 +8,8 @@ pub mod error;
 pub mod identity;
 pub mod limits;
 pub mod log;
+pub mod node;
 pub mod random;
 pub mod state;
+pub mod trace;
 pub mod web;
