@@ -1,5 +1,6 @@
 //! Sojourn: sign-in and shared sessions for a fleet of services, in one binary.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
@@ -11,4 +12,5 @@ pub mod node;
 pub mod raft;
 pub mod random;
 pub mod state;
+pub mod trace;
 pub mod web;

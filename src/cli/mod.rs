@@ -1,0 +1,181 @@
+//! Cli: the command line. `sojourn` alone runs a node; every other command speaks to one, or to its files.
+//!
+//! Exit status: 0 done, 1 failed, 2 wrong use (arguments, settings). Results go to standard output, tables for people
+//! and `--json` for programs; everything else to standard error.
+
+mod account_file;
+mod backup;
+mod config;
+mod failure;
+mod output;
+mod private_file;
+mod serve;
+mod session;
+#[cfg(test)]
+mod tests;
+mod user;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::config::{Config, Settings, Sources};
+use crate::control::{Client, Request, Response};
+pub use failure::Failure;
+
+/// Sign-in and shared sessions for a fleet of services, in one binary.
+///
+/// Without a command, runs a node: the same as `sojourn serve`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sojourn",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  sojourn                                run a node on data/node, at http://localhost:3000
+  sojourn user add ada@example.com --admin
+  sojourn config print > sojourn.toml    every setting with its default and meaning
+
+Exit status: 0 done, 1 failed, 2 wrong use."
+)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    serve: serve::Listen,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Where settings come from, for every command.
+#[derive(Debug, Args)]
+struct Common {
+    /// File with settings [default: sojourn.toml, if it exists]
+    #[arg(long, global = true, value_name = "FILE", env = "SOJOURN_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+    /// Data directory of the node [default: data/node, or what the settings say]
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node (the default)
+    #[command(after_help = "\
+Example:
+  sojourn serve --data /var/lib/sojourn --listen 0.0.0.0:3000
+
+An empty data directory becomes a cluster of one. The first SIGTERM or SIGINT stops the node once requests under way
+are answered; a second one stops it at once, which is safe too.")]
+    Serve(serve::Listen),
+    /// Accounts: add, list, show, disable, delete, import …
+    #[command(subcommand, after_help = "Example:\n  sojourn user list")]
+    User(user::Command),
+    /// Live sessions: list, show, revoke
+    #[command(subcommand, after_help = "Example:\n  sojourn session list --user ada@example.com")]
+    Session(session::Command),
+    /// Settings: print, check
+    #[command(subcommand, after_help = "Example:\n  sojourn config check --config sojourn.toml")]
+    Config(config::Command),
+    /// Succeed if the node is ready
+    #[command(after_help = "Example:\n  sojourn healthcheck --data /var/lib/sojourn || echo not ready")]
+    Healthcheck {
+        /// Print what the node is and holds, as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the whole state of the running node to a file
+    #[command(after_help = "Example:\n  sojourn backup /backup/sojourn-monday")]
+    Backup(backup::Backup),
+    /// Make a new cluster of a backup, in an empty data directory
+    #[command(after_help = "\
+Example:
+  sojourn restore /backup/sojourn-monday --data /var/lib/sojourn
+
+Everybody has to sign in again, unless --keep-sessions is given.")]
+    Restore(backup::Restore),
+    /// Print the version
+    #[command(after_help = "Example:\n  sojourn version")]
+    Version,
+}
+
+/// Runs one command line. Wrong use of it is reported by clap, which ends the process with status 2.
+///
+/// # Errors
+/// Whatever the command could not do.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
+    // not locked: a node's threads may want to print, too
+    Cli::parse_from(args).run(&mut std::io::stdout())
+}
+
+impl Cli {
+    fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
+        let common = self.common;
+        if self.serve.is_given() && self.command.is_some() {
+            let why = "--listen before a command; it belongs behind `serve`";
+            Self::command().error(ErrorKind::ArgumentConflict, why).exit();
+        }
+        match self.command {
+            None => serve::run(common.load_with(&self.serve)?),
+            Some(Command::Serve(listen)) => serve::run(common.load_with(&listen)?),
+            Some(Command::User(command)) => command.run(&common, out),
+            Some(Command::Session(command)) => command.run(&common, out),
+            Some(Command::Config(command)) => command.run(&common, out),
+            Some(Command::Healthcheck { json }) => healthcheck(&common, json, out),
+            Some(Command::Backup(backup)) => backup.run(&common, out),
+            Some(Command::Restore(restore)) => restore.run(&common, out),
+            Some(Command::Version) => Ok(writeln!(out, "sojourn {}", env!("CARGO_PKG_VERSION"))?),
+        }
+    }
+}
+
+impl Common {
+    fn sources(&self) -> Sources {
+        let mut sources = Sources::of_process(self.config.clone());
+        sources.flags.extend(self.data.clone().map(|data| ("data", data, "--data")));
+        sources
+    }
+
+    fn settings(&self) -> Result<Settings, Failure> {
+        Ok(Settings::gather(&self.sources())?)
+    }
+
+    fn load(&self) -> Result<Config, Failure> {
+        Ok(Config::load(&self.sources())?)
+    }
+
+    fn load_with(&self, listen: &serve::Listen) -> Result<Config, Failure> {
+        let mut sources = self.sources();
+        sources.flags.extend(listen.flags());
+        Ok(Config::load(&sources)?)
+    }
+
+    /// A conversation with the node that runs on our data directory.
+    fn connect(&self) -> Result<Client, Failure> {
+        Ok(Client::connect(&self.load()?.data)?)
+    }
+
+    fn ask(&self, request: &Request) -> Result<Response, Failure> {
+        Ok(self.connect()?.ask(request)?)
+    }
+}
+
+fn healthcheck(common: &Common, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    let mut node = common.connect()?;
+    if json {
+        match node.ask(&Request::Status)? {
+            Response::Status(status) => output::json(out, &status)?,
+            _ => return Err(Failure::unexpected()),
+        }
+    }
+    match node.ask(&Request::Health)? {
+        Response::Health(health) if !health.ready => Err(Failure::NotReady(health.reason)),
+        Response::Health(_) if json => Ok(()),
+        Response::Health(_) => Ok(writeln!(out, "ready")?),
+        _ => Err(Failure::unexpected()),
+    }
+}

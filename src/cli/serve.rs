@@ -1,0 +1,270 @@
+//! `sojourn serve`: runs a node until it is told to stop.
+//!
+//! The first SIGTERM or SIGINT lets requests under way finish; a second one ends the process at once, which loses
+//! nothing either. The link that makes the first admin goes to a terminal or into a private file, never into a log.
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::Failure;
+use super::output::moment;
+use super::private_file::PrivateFile;
+use crate::config::Config;
+use crate::control::protocol::Link;
+use crate::error::Error;
+use crate::node::{self, RunningNode};
+use crate::trace;
+
+/// Where the link goes when nobody looks on.
+const LINK_FILE: &str = "first-admin-link";
+
+#[derive(Debug, Args)]
+pub(super) struct Listen {
+    /// Address of the HTTP door [default: 127.0.0.1:3000]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+}
+
+impl Listen {
+    pub(super) fn is_given(&self) -> bool {
+        self.listen.is_some()
+    }
+
+    pub(super) fn flags(&self) -> impl Iterator<Item = (&'static str, String, &'static str)> {
+        self.listen.clone().into_iter().map(|address| ("web.listen", address, "--listen"))
+    }
+}
+
+pub(super) fn run(config: Config) -> Result<(), Failure> {
+    trace::start().map_err(Failure::Usage)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("sojourn").build();
+    let runtime = runtime
+        .map_err(|e| Failure::because("cannot start threads", e, "is there memory, are there processes left?"))?;
+    let ended = runtime.block_on(async {
+        let mut signals = signals()?;
+        live(node::start(config), &mut signals, announce).await
+    });
+    // a second signal means at once: threads that are still at work are left behind
+    runtime.shutdown_background();
+    ended
+}
+
+/// What a node in operation can do. A trait, so that living and stopping are tested without one.
+trait Living {
+    /// Comes back only when it cannot go on.
+    async fn failed(&mut self) -> Error;
+    /// Stops once requests under way are answered.
+    async fn stop(self) -> crate::error::Result<()>;
+}
+
+impl Living for RunningNode {
+    async fn failed(&mut self) -> Error {
+        RunningNode::failed(self).await
+    }
+
+    async fn stop(self) -> crate::error::Result<()> {
+        RunningNode::stop(self).await
+    }
+}
+
+/// One item for every signal that asks us to stop.
+fn signals() -> Result<mpsc::Receiver<&'static str>, Failure> {
+    let failed = |e| Failure::because("cannot listen to signals", e, "is this a full Linux system?");
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let (sender, receiver) = mpsc::channel(2);
+    // ends with the runtime; nobody needs its result
+    tokio::spawn(async move {
+        loop {
+            let name = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+            };
+            if sender.send(name).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(receiver)
+}
+
+/// Starts a node, lives until a signal or a failure, and stops it.
+async fn live<N: Living>(
+    start: impl Future<Output = crate::error::Result<N>>,
+    signals: &mut mpsc::Receiver<&'static str>,
+    announce: impl FnOnce(&N) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut node = tokio::select! {
+        node = start => node?,
+        Some(name) = signals.recv() => {
+            info!(signal = name, "stopped while starting");
+            return Ok(());
+        }
+    };
+    if let Err(e) = announce(&node) {
+        warn!(cause = %e, "could not say where the node is");
+    }
+    let failed = tokio::select! {
+        Some(name) = signals.recv() => {
+            info!(signal = name, "stopping; a second signal stops at once");
+            None
+        }
+        error = node.failed() => Some(error),
+    };
+    tokio::select! {
+        stopped = node.stop() => match (failed, stopped) {
+            (Some(error), _) | (None, Err(error)) => Err(error.into()),
+            (None, Ok(())) => {
+                info!("stopped");
+                Ok(())
+            }
+        },
+        Some(name) = signals.recv() => Err(Failure::Other(format!("stopped at once by a second {name}"))),
+    }
+}
+
+/// Says where the node is: calm lines on a terminal, else one in the log.
+fn announce(node: &RunningNode) -> Result<(), Failure> {
+    info!(url = %node.public_url, address = %node.web, data = %node.data.display(), "ready");
+    if let Some(address) = node.metrics {
+        info!(%address, "metrics");
+    }
+    let data = fs::canonicalize(&node.data).unwrap_or_else(|_| node.data.clone());
+    let mut out = io::stdout();
+    if out.is_terminal() {
+        return Ok(write!(out, "{}", lines(&node.public_url.to_string(), &data, node.first_admin.as_ref()))?);
+    }
+    if let Some(path) = leave_link(&data, node.first_admin.as_ref())? {
+        info!(path = %path.display(), "this file holds the link that makes the first admin");
+    }
+    Ok(())
+}
+
+fn lines(url: &str, data: &Path, first_admin: Option<&Link>) -> String {
+    let mut lines =
+        format!("\n  Sojourn {}\n\n  open   {url}\n  data   {}\n", env!("CARGO_PKG_VERSION"), data.display());
+    if let Some(link) = first_admin {
+        lines += &format!(
+            "  admin  {}\n         makes the first admin; good once, until {}\n",
+            link.url,
+            moment(link.expires)
+        );
+    }
+    lines + "\n  Ctrl-C stops it.\n\n"
+}
+
+/// Puts the link into a private file, or removes the file once there is no link. Answers the path of a written one.
+fn leave_link(data: &Path, link: Option<&Link>) -> Result<Option<PathBuf>, Failure> {
+    let path = data.join(LINK_FILE);
+    let Some(link) = link else {
+        // most often it is not there; a spent link is no harm either
+        let _ = fs::remove_file(&path);
+        return Ok(None);
+    };
+    let write = || -> io::Result<()> {
+        let mut file = PrivateFile::begin(&path)?;
+        writeln!(file, "{}", link.url)?;
+        file.keep()
+    };
+    write().map_err(|e| Failure::because(format!("cannot write {}", path.display()), e, "is the disk full?"))?;
+    Ok(Some(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    struct Fake {
+        fails: bool,
+        stops: bool,
+    }
+
+    impl Living for Fake {
+        async fn failed(&mut self) -> Error {
+            if self.fails { Error::Broken("the disk failed".into()) } else { pending().await }
+        }
+
+        async fn stop(self) -> crate::error::Result<()> {
+            if self.stops { Ok(()) } else { pending().await }
+        }
+    }
+
+    /// Lives, with so many signals once the node has started.
+    async fn lived(node: Fake, sent: usize) -> String {
+        let (sender, mut receiver) = mpsc::channel(2);
+        let told = live(ready(Ok(node)), &mut receiver, |_| {
+            (0..sent).try_for_each(|_| sender.try_send("SIGTERM")).expect("there is room");
+            Ok(())
+        });
+        told.await.map_or_else(|e| e.to_string(), |()| "stopped".into())
+    }
+
+    #[tokio::test]
+    async fn the_first_signal_stops_calmly_and_the_second_at_once() {
+        assert_eq!(lived(Fake { fails: false, stops: true }, 1).await, "stopped");
+        assert_eq!(lived(Fake { fails: false, stops: false }, 2).await, "stopped at once by a second SIGTERM");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_fails_is_stopped_and_its_reason_told() {
+        assert_eq!(lived(Fake { fails: true, stops: true }, 0).await, "the disk failed");
+    }
+
+    #[tokio::test]
+    async fn a_signal_while_starting_gives_up_the_start() {
+        let (sender, mut receiver) = mpsc::channel(2);
+        sender.try_send("SIGINT").expect("there is room");
+        live(pending::<crate::error::Result<Fake>>(), &mut receiver, |_| panic!("never started"))
+            .await
+            .expect("is calm");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_does_not_start_says_why() {
+        let (_sender, mut receiver) = mpsc::channel(2);
+        let start = ready(Err::<Fake, _>(Error::Broken("the port is taken".into())));
+        let told = live(start, &mut receiver, |_| Ok(())).await;
+        assert_eq!(told.expect_err("fails").to_string(), "the port is taken");
+    }
+
+    #[test]
+    fn the_link_file_is_private_and_goes_with_the_link() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let link = Link { url: "http://localhost:3000/link/abc".into(), expires: 1_700_000_000_000 };
+        let path = leave_link(dir.path(), Some(&link)).expect("writes").expect("has a path");
+        assert_eq!(fs::read_to_string(&path).expect("reads"), "http://localhost:3000/link/abc\n");
+        assert_eq!(fs::metadata(&path).expect("is there").permissions().mode() & 0o777, 0o600);
+        assert_eq!(leave_link(dir.path(), None).expect("removes"), None);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_first_lines_name_address_data_and_link() {
+        let link = Link { url: "http://localhost:3000/link/abc".into(), expires: 1_700_000_000_000 };
+        let shown = lines("http://localhost:3000", Path::new("/data/node"), Some(&link));
+        let expected = [
+            "",
+            concat!("  Sojourn ", env!("CARGO_PKG_VERSION")),
+            "",
+            "  open   http://localhost:3000",
+            "  data   /data/node",
+            "  admin  http://localhost:3000/link/abc",
+            "         makes the first admin; good once, until 2023-11-14 22:13:20Z",
+            "",
+            "  Ctrl-C stops it.",
+            "",
+            "",
+        ];
+        assert_eq!(shown, expected.join("\n"));
+        assert!(!lines("http://localhost:3000", Path::new("/data/node"), None).contains("admin"));
+    }
+}
