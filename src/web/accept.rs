@@ -278,3 +278,6 @@ async fn converse<IO, S, B>(
     })
     .await;
 }
+
+#[cfg(test)]
+mod tests;

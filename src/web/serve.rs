@@ -14,7 +14,7 @@ use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::service::{Service, service_fn};
-use hyper::{Method, StatusCode};
+use hyper::{Method, StatusCode, Uri};
 use hyper_util::service::TowerToHyperService;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::timeout;
@@ -78,16 +78,20 @@ fn service(
         });
     let routes = TowerToHyperService::new(warp::service(filter));
     service_fn(move |mut request: Wire| {
-        settle_host(&mut request);
+        settle(&mut request);
         routes.call(request)
     })
 }
 
-/// HTTP/2 names the host in `:authority`, and an absolute target outranks `Host` (RFC 9112, section 3.2.2).
-fn settle_host(request: &mut Wire) {
+/// Irons out forms of the target that warp does not know. HTTP/2 names the host in `:authority`, and an absolute target
+/// outranks `Host` (RFC 9112, section 3.2.2); `CONNECT` has no path at all, which warp takes for its own mistake.
+fn settle(request: &mut Wire) {
     let host = request.uri().authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok());
     if let Some(host) = host {
         request.headers_mut().insert(header::HOST, host);
+    }
+    if request.uri().path_and_query().is_none() {
+        *request.uri_mut() = Uri::from_static("/");
     }
 }
 
@@ -282,3 +286,6 @@ where
     }
     if read > BODY_MAX as u64 { Err(too_long()) } else { Ok(whole.freeze()) }
 }
+
+#[cfg(test)]
+mod tests;
