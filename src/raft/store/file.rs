@@ -8,6 +8,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::panic::catch_unwind;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,7 +50,10 @@ pub fn open(path: &Path, fresh: Identity) -> io::Result<Opened> {
     if !path.try_exists()? {
         create(path, fresh).map_err(|e| about(path, &e, "check the directory's owner, permissions and free space"))?;
     }
-    let database = open_database(path).map_err(|e| explain(path, &e))?;
+    // redb may panic over a page that cannot be, instead of saying so.
+    let database =
+        catch_unwind(|| open_database(path)).unwrap_or_else(|_| Err(damaged("its pages contradict each other")));
+    let database = database.map_err(|e| explain(path, &e))?;
     load(database).map_err(|e| explain(path, &e))
 }
 
@@ -105,18 +109,12 @@ fn open_database(path: &Path) -> io::Result<Database> {
         DatabaseError::RepairAborted => damaged("it cannot be repaired"),
         e => broken(e),
     })?;
+    // A file that was closed cleanly is either whole or an error: redb closes with a two-phase commit, so it has no
+    // older one to go back to. What it may repair here is its list of free pages.
     if !walked.load(Ordering::Relaxed) && !database.check_integrity().map_err(broken)? {
-        refuse_for_good(&database)?;
+        tracing::warn!(file = %path.display(), "the log file's list of free pages was damaged, and is rebuilt");
     }
     Ok(database)
-}
-
-/// redb has just gone back to an older commit, though the file was closed cleanly: the newest acknowledged entries may
-/// be gone, and from now on nobody could see it. So that is written into the file itself.
-fn refuse_for_good(database: &Database) -> io::Result<()> {
-    let write = database.begin_write().map_err(broken)?;
-    rows::set_meta(&write, rows::DAMAGED, &"pages of it were damaged while it was closed")?;
-    write.commit().map_err(broken)
 }
 
 /// Reads and checks what the file says of itself.
@@ -127,9 +125,6 @@ pub fn load(database: Database) -> io::Result<Opened> {
     if format != Some(rows::FORMAT) {
         let found = format.map_or("none".to_owned(), |f| f.to_string());
         return Err(damaged(format!("its format is {found}, this program reads {}", rows::FORMAT)));
-    }
-    if let Some(why) = rows::meta::<String>(&meta, rows::DAMAGED)? {
-        return Err(damaged(why));
     }
     let missing = |name| damaged(format!("row {name:?} is missing"));
     let node = rows::meta(&meta, rows::NODE)?.ok_or_else(|| missing(rows::NODE))?;
