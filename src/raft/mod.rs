@@ -1,4 +1,295 @@
-//! Raft: how the nodes agree. The only room that knows openraft and redb.
+//! Raft: how nodes agree. The only room that knows openraft and redb.
+//!
+//! `store` keeps the log, `machine` carries committed records to the state, `decider` turns Ops into records,
+//! `freshness` and `logtime` say what may be believed and what time it is. A single node is a cluster of one.
 
-pub mod store;
+mod decider;
+mod freshness;
+mod logtime;
+mod machine;
+mod network;
+mod store;
 pub mod types;
+
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::WatchReceiver as _;
+use openraft::{Config, EntryPayload, ReadPolicy, SnapshotPolicy};
+use tokio::sync::{mpsc, watch};
+
+use crate::clock::{Clock, Millis};
+use crate::error::{Error, Result};
+use crate::log::{Answer, Log};
+use crate::state::{Op, Outcome, Record, State, snapshot};
+use decider::{Decider, Job};
+use freshness::Freshness;
+use logtime::LogTime;
+use machine::Machine;
+use store::Store;
+use types::Member;
+
+/// The handle on this node's log.
+type Raft = types::Raft<Machine>;
+
+/// How long a node may take to read its log and lead.
+const START_WITHIN: Duration = Duration::from_secs(120);
+/// The log may grow by this much before a snapshot is worth it, bytes; more when the snapshot itself is larger.
+const SNAPSHOT_EVERY: u64 = 32 << 20;
+
+/// What `raft` wants to be told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How old an answer may be.
+    pub max_staleness: Duration,
+}
+
+/// The replicated log of this node.
+pub struct RaftLog {
+    raft: Raft,
+    store: Store,
+    state: Arc<State>,
+    time: Arc<LogTime>,
+    fresh: Arc<Freshness>,
+    queue: mpsc::Sender<Job>,
+    snapshots: PathBuf,
+}
+
+impl RaftLog {
+    /// Opens the log in `dir` and the state it feeds, forming a cluster of one when the directory is new. Returns when
+    /// everything acknowledged before is applied and this node may decide.
+    ///
+    /// # Errors
+    /// When a file is damaged, used by another process, or the disk fails; says which.
+    pub async fn open(dir: &Path, state: Arc<State>, clock: Arc<dyn Clock>, settings: &Settings) -> Result<Arc<Self>> {
+        let snapshots = dir.join("snapshots");
+        let file = dir.join("log.redb");
+        let store = blocking(move || Store::open(file)).await?;
+        let machine = {
+            let (state, snapshots) = (state.clone(), snapshots.clone());
+            blocking(move || Machine::open(state, &snapshots)).await?
+        };
+        let id = store.identity().node;
+        let raft = Raft::build(id, Arc::new(config()?), network::Alone, store.clone(), machine)
+            .await
+            .map_err(|e| Error::broken("the log cannot be opened", e))?;
+        raft.run();
+        lead(&raft, id).await?;
+        let (tenure, tenure_seen) = watch::channel(None);
+        tokio::spawn(watch_tenure(raft.clone(), tenure));
+        let mut tenure = tenure_seen.clone();
+        let ready = tokio::time::timeout(START_WITHIN, tenure.wait_for(Option::is_some)).await;
+        if !ready.is_ok_and(|seen| seen.is_ok()) {
+            return Err(Error::Broken("the log was opened, but this node does not come to lead".into()));
+        }
+        let time = Arc::new(LogTime::starting(clock.clone(), state.stamp()));
+        let fresh = Freshness::start(raft.clone(), clock, settings.max_staleness);
+        let (queue, jobs) = mpsc::channel(decider::QUEUE_MAX);
+        let decider = Decider { raft: raft.clone(), state: state.clone(), time: time.clone(), tenure: tenure_seen };
+        tokio::spawn(decider.run(jobs));
+        let log = Arc::new(Self { raft, store, state, time, fresh, queue, snapshots });
+        tokio::spawn(maintain(Arc::downgrade(&log)));
+        log.refresh().await?;
+        Ok(log)
+    }
+
+    /// Writes everything acknowledged so far to `out`, while writes go on: a snapshot, and the records since.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn backup(&self, out: &Path) -> Result<()> {
+        const TRIES: usize = 3;
+        let mut last = Error::Broken("no snapshot came about".into());
+        for _ in 0..TRIES {
+            let path = self.snapshot().await?;
+            let applied = self.applied_index();
+            let (store, out) = (self.store.clone(), out.to_owned());
+            // a snapshot that comes meanwhile may take the file or the records away: then once more
+            let copied = blocking(move || {
+                let from = snapshot::head(&path)?.index + 1;
+                snapshot::write_backup(&path, records(&store, from..=applied), &out)
+            });
+            match copied.await {
+                Ok(()) => return Ok(()),
+                Err(e) => last = e,
+            }
+        }
+        Err(last)
+    }
+
+    /// Has a snapshot written of everything applied so far, and answers where it lies.
+    async fn snapshot(&self) -> Result<PathBuf> {
+        let applied = self.applied_index();
+        self.raft.trigger().snapshot().await.map_err(|e| Error::broken("no snapshot", e))?;
+        self.raft
+            .wait(Some(START_WITHIN))
+            .metrics(|m| m.snapshot.is_some_and(|id| id.index >= applied), "snapshot")
+            .await
+            .map_err(|e| Error::broken("no snapshot", e))?;
+        let dir = self.snapshots.clone();
+        blocking(move || machine::newest(&dir)).await?.ok_or_else(|| Error::Broken("the snapshot is gone".into()))
+    }
+
+    fn applied_index(&self) -> u64 {
+        self.raft.metrics().borrow_watched().last_applied.map_or(0, |id| id.index)
+    }
+
+    /// Waits for the log to fail; answers why. A node whose log failed must stop.
+    pub async fn failed(&self) -> String {
+        let mut metrics = self.raft.metrics();
+        loop {
+            if let Err(fatal) = &metrics.borrow_watched().running_state {
+                return fatal.to_string();
+            }
+            if metrics.changed().await.is_err() {
+                return "the log's task ended".into();
+            }
+        }
+    }
+
+    /// Stops the log; what was accepted lands first or is answered "outcome unknown".
+    pub async fn shutdown(&self) {
+        if let Err(e) = self.raft.shutdown().await {
+            tracing::warn!(error = %e, "the log did not stop cleanly");
+        }
+        if let Err(e) = self.store.close().await {
+            tracing::warn!(error = %e, "the log was not closed cleanly");
+        }
+    }
+}
+
+impl Log for RaftLog {
+    fn submit(&self, op: Op) -> Answer<'_, Result<Outcome>> {
+        Box::pin(async move {
+            let (job, outcome) = Job::new(op);
+            let busy = |_| Error::NotDone("too many writes wait".into());
+            self.queue.try_send(job).map_err(busy)?;
+            outcome.await.map_err(|_| Error::FateUnknown)?
+        })
+    }
+
+    fn now(&self) -> Millis {
+        self.time.now()
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.fresh.is_fresh()
+    }
+
+    fn refresh(&self) -> Answer<'_, Result<()>> {
+        Box::pin(self.fresh.refresh())
+    }
+}
+
+fn config() -> Result<Config> {
+    let config = Config {
+        cluster_name: "sojourn".into(),
+        heartbeat_interval: 100,
+        election_timeout_min: 400,
+        election_timeout_max: 800,
+        install_snapshot_timeout: 60_000,
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: 1_000,
+        purge_batch_size: 1_000,
+        replication_lag_threshold: 20_000,
+        enable_leader_restore: Some(false),
+        enable_pre_vote: Some(true),
+        ..Config::default()
+    };
+    config.validate().map_err(|e| Error::broken("raft settings", e))
+}
+
+/// Forms a cluster of one in a new directory; in one that was alone before, stands for election at once.
+async fn lead(raft: &Raft, id: u64) -> Result<()> {
+    let wrong = |e: &dyn std::fmt::Display| Error::broken("the cluster cannot be formed", e);
+    if !raft.is_initialized().await.map_err(|e| wrong(&e))? {
+        let alone = std::collections::BTreeMap::from([(id, Member::default())]);
+        return raft.initialize(alone).await.map_err(|e| wrong(&e));
+    }
+    let voters: Vec<u64> = raft.voter_ids().collect();
+    if voters == [id] {
+        raft.trigger().elect(false).await.map_err(|e| wrong(&e))?;
+    }
+    Ok(())
+}
+
+/// Tells in which term this node may decide: one that it leads and whose first entry it has applied.
+async fn watch_tenure(raft: Raft, tenure: watch::Sender<Option<u64>>) {
+    let mut metrics = raft.metrics();
+    loop {
+        let (term, leads) = {
+            let seen = metrics.borrow_watched();
+            (seen.current_term, seen.current_leader == Some(seen.id))
+        };
+        if !leads {
+            tenure.send_if_modified(|held| held.take().is_some());
+        } else if *tenure.borrow() != Some(term) && has_applied_own_term(&raft, term).await {
+            tenure.send_replace(Some(term));
+        }
+        if metrics.changed().await.is_err() || tenure.is_closed() {
+            return;
+        }
+    }
+}
+
+async fn has_applied_own_term(raft: &Raft, term: u64) -> bool {
+    match raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
+        Ok(linearizer) if decider::leads(&linearizer, term) => linearizer.await_ready(raft).await.is_ok(),
+        _ => false,
+    }
+}
+
+/// Once a second: bends log time, and has a snapshot written when the log has grown enough.
+async fn maintain(log: std::sync::Weak<RaftLog>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut warned = false;
+    let mut logged = 0;
+    loop {
+        ticks.tick().await;
+        let Some(log) = log.upgrade() else { return };
+        match log.time.steer() {
+            Some(off_ms) if !warned => {
+                warned = true;
+                tracing::warn!(off_ms, "the wall clock is off log time; deadlines follow log time");
+            }
+            Some(_) => {}
+            None => warned = false,
+        }
+        let grown = log.store.counters().bytes();
+        let size = log.state.generation().entries.used_bytes();
+        if grown - logged > SNAPSHOT_EVERY.max(size / 2) {
+            logged = grown;
+            if let Err(e) = log.raft.trigger().snapshot().await {
+                tracing::warn!(error = %e, "no snapshot");
+            }
+        }
+    }
+}
+
+/// The records among the log entries of `range`.
+fn records(store: &Store, range: RangeInclusive<u64>) -> impl Iterator<Item = std::io::Result<(u64, Record)>> {
+    store.records(range).filter_map(|entry| match entry {
+        Ok(entry) => match entry.payload {
+            EntryPayload::Normal(record) => Some(Ok((entry.log_id.index, record))),
+            _ => None,
+        },
+        Err(e) => Some(Err(e)),
+    })
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(named),
+        Err(e) => Err(Error::broken("a disk task ended", e)),
+    }
+}
+
+fn named(e: std::io::Error) -> Error {
+    Error::Broken(e.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -61,8 +61,8 @@ pub enum Op {
     EndUser(EndUser),
     /// Take one try from each of these budgets, or from none of them.
     Try(Vec<Budget>),
-    /// Forget the tries counted under these keys.
-    Forgive(Vec<Key>),
+    /// Give tries back.
+    Forgive(Forgiven),
     /// Change users, and end sessions with it in the same step.
     User { change: UserChange, end: Option<EndUser> },
     /// Set a cluster-wide setting; with `only_if_absent` the first writer wins.
@@ -94,6 +94,17 @@ pub struct Begin {
     pub per_user_max: u32,
     /// A budget this takes a try from.
     pub budget: Option<Budget>,
+    /// Tries that are given back with it.
+    pub forgiven: Forgiven,
+}
+
+/// Tries that turned out well.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Forgiven {
+    /// Counts that are forgotten.
+    pub all: Vec<Key>,
+    /// Counts that get one try back.
+    pub one: Vec<Key>,
 }
 
 /// Who signs in.
@@ -224,8 +235,8 @@ pub enum UserChange {
     Delete { user: String },
     /// Remember a one-time link by its digest, until `expires_at` (log time).
     AddLink { digest: [u8; 32], usage: LinkUse, expires_at: Millis, now: Millis },
-    /// Spend a link that sets a password. `Spent` when it is unknown, spent or past `now`.
-    SpendLink { digest: [u8; 32], hash: String, now: Millis },
+    /// Spend a link that sets the password of `user`. `Spent` when it is not theirs, unknown, spent or past `now`.
+    SpendLink { digest: [u8; 32], user: String, hash: String, now: Millis },
     /// Spend a link that makes the first admin.
     SpendAdminLink { digest: [u8; 32], user: NewUser, now: Millis },
 }

@@ -155,6 +155,14 @@ impl Entry {
         codec::decode(&self.0[HEADER..HEADER + self.facts_len()]).ok()
     }
 
+    /// The user of a signed-in session, read without unpacking the other facts.
+    pub fn user(&self) -> Option<&str> {
+        if self.0[24] != KIND_SESSION {
+            return None;
+        }
+        codec::peek(&self.0[HEADER..HEADER + self.facts_len()])
+    }
+
     /// The value.
     pub fn value(&self) -> &[u8] {
         &self.0[HEADER + self.facts_len()..]

@@ -29,6 +29,11 @@ impl Key {
         Self::joined("\0epoch:", user)
     }
 
+    /// Where a cluster-wide setting is kept.
+    pub fn setting(name: &str) -> Self {
+        Self::joined("\0setting:", name)
+    }
+
     /// Where the tries of one kind (`account`, `address`, …) against `who` are counted.
     pub fn tries(kind: &str, who: &str) -> Self {
         Self::joined(&format!("\0tries:{kind}:"), who)

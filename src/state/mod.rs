@@ -2,16 +2,154 @@
 //!
 //! Entries (sessions and everything else with a deadline) in memory, users in SQLite, both fed by the log alone.
 //! No clock, no randomness, no network in here: time arrives as an argument, so that two States that are fed the same
-//! records are the same.
+//! records are the same. Both halves hang under one pointer, so that a reader that looks twice sees one generation
+//! even while a snapshot is installed.
 
 pub mod change;
 pub mod codec;
+pub mod decide;
+pub mod entries;
 pub mod entry;
+mod json;
 pub mod key;
+pub mod snapshot;
+mod user_changes;
+pub mod users;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use arc_swap::ArcSwap;
 
 pub use change::{
-    Begin, Budget, Change, Edit, Effect, EndUser, LinkUse, NewUser, Op, Outcome, Record, SignedIn, UserChange,
-    UserOutcome,
+    Begin, Budget, Change, Edit, Effect, EndUser, Forgiven, LinkUse, NewUser, Op, Outcome, Record, SignedIn,
+    UserChange, UserOutcome,
 };
+pub use decide::epoch_of;
+pub use entries::Entries;
 pub use entry::{Entry, Facts, NEVER, Proof, Signed};
 pub use key::Key;
+pub use users::{User, UserRow, Users};
+
+use crate::clock::Millis;
+
+/// One whole state: what a snapshot holds, and what is replaced when one is installed.
+pub struct Generation {
+    pub entries: Entries,
+    pub users: Users,
+    number: u64,
+}
+
+/// The state of a node.
+pub struct State {
+    dir: PathBuf,
+    current: ArcSwap<Generation>,
+    stamp: AtomicI64,
+}
+
+impl State {
+    /// Opens the state in `dir`: users from their database, no entries yet (they come from the snapshot and the log).
+    ///
+    /// # Errors
+    /// When a file is damaged or cannot be read; says which.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        let number = snapshot::current_generation(dir)?;
+        let generation = Generation { entries: Entries::new(), users: Users::open(&users_path(dir, number))?, number };
+        Ok(Self { dir: dir.to_owned(), current: ArcSwap::from_pointee(generation), stamp: AtomicI64::new(0) })
+    }
+
+    /// The generation to read from. Keep it for as long as one answer is being made, and no longer.
+    pub fn generation(&self) -> Arc<Generation> {
+        self.current.load_full()
+    }
+
+    /// The entry of a key, if it is live at `now`.
+    pub fn live(&self, key: &Key, now: Millis) -> Option<Entry> {
+        self.current.load().entries.get(key).filter(|entry| entry.is_live(now))
+    }
+
+    /// The session epoch of a user.
+    pub fn epoch(&self, user: &str, now: Millis) -> u64 {
+        epoch_of(self.live(&Key::epoch(user), now))
+    }
+
+    /// Log time of the last record applied; 0 before the first.
+    pub fn stamp(&self) -> Millis {
+        self.stamp.load(Ordering::Acquire)
+    }
+
+    /// Applies committed records in log order; answers, for each, what SQLite said to each change.
+    ///
+    /// # Errors
+    /// When the disk or the database fails: then the node must stop.
+    pub fn apply(&self, records: &[(u64, &Record)]) -> io::Result<Vec<Vec<Option<UserOutcome>>>> {
+        let generation = self.current.load_full();
+        let changes = records.iter().flat_map(|(index, record)| record.changes.iter().map(move |c| (*index, c)));
+        let asked: Vec<(u64, &UserChange)> = changes.filter_map(|(i, c)| c.user.as_ref().map(|u| (i, u))).collect();
+        let mut answers = generation.users.apply(&asked)?.into_iter();
+        for (index, record) in records {
+            self.stamp.fetch_max(record.stamp, Ordering::AcqRel);
+            generation.entries.observe(record.stamp);
+            for effect in record.changes.iter().flat_map(|change| &change.effects) {
+                match effect {
+                    Effect::Put(key, entry) => generation.entries.put(key.clone(), entry.clone().at(*index)),
+                    Effect::Remove(key) => generation.entries.remove(key),
+                }
+            }
+        }
+        let per_record = |record: &Record| {
+            let answer = |change: &Change| change.user.as_ref().and_then(|_| answers.next());
+            record.changes.iter().map(answer).collect()
+        };
+        Ok(records.iter().map(|(_, record)| *record).map(per_record).collect())
+    }
+
+    /// Fills the entries of a state that was just opened from a snapshot file. The users come from it too when their
+    /// database is behind it or missing.
+    ///
+    /// # Errors
+    /// When the file is damaged; nothing of it is used then.
+    pub fn load(&self, path: &Path) -> io::Result<snapshot::Head> {
+        let head = snapshot::head(path)?;
+        let behind = self.current.load().users.applied() < head.index;
+        if behind {
+            return self.install(path);
+        }
+        let generation = self.current.load_full();
+        snapshot::read(path, &generation.entries, None)?;
+        self.observe(&head);
+        Ok(head)
+    }
+
+    /// Replaces everything by what a snapshot file holds: into a new cache and a new database, made durable, and only
+    /// then swapped in.
+    ///
+    /// # Errors
+    /// When the file is damaged or the disk fails; the old state stays then.
+    pub fn install(&self, path: &Path) -> io::Result<snapshot::Head> {
+        let old = self.current.load_full();
+        let number = old.number + 1;
+        let target = users_path(&self.dir, number);
+        snapshot::discard_users(&target)?;
+        let entries = Entries::new();
+        let head = snapshot::read(path, &entries, Some(&target))?;
+        let users = Users::open(&target)?;
+        users.checkpoint()?;
+        snapshot::set_current_generation(&self.dir, number)?;
+        self.current.store(Arc::new(Generation { entries, users, number }));
+        self.observe(&head);
+        snapshot::discard_users(&users_path(&self.dir, old.number))?;
+        Ok(head)
+    }
+
+    fn observe(&self, head: &snapshot::Head) {
+        self.stamp.fetch_max(head.stamp, Ordering::AcqRel);
+        self.current.load().entries.observe(head.stamp);
+    }
+}
+
+fn users_path(dir: &Path, generation: u64) -> PathBuf {
+    dir.join(format!("users-{generation}.db"))
+}

@@ -50,12 +50,18 @@ pub type Done = oneshot::Sender<io::Result<()>>;
 pub struct Counters {
     commits: AtomicU64,
     entries: AtomicU64,
+    bytes: AtomicU64,
 }
 
 impl Counters {
     /// Transactions that were committed: one fsync each.
     pub fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the rows that were written.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Entries that were appended and are on disk.
@@ -210,7 +216,9 @@ impl Writer {
         let mut log = write.open_table(rows::LOG).map_err(broken)?;
         for entry in entries {
             let index = entry.log_id.index;
-            log.insert(index, codec::encode(&**entry).as_slice()).map_err(broken)?;
+            let row = codec::encode(&**entry);
+            self.shared.counters.bytes.fetch_add(row.len() as u64, Ordering::Relaxed);
+            log.insert(index, row.as_slice()).map_err(broken)?;
             let start = if self.rows.is_empty() { index } else { self.rows.start };
             self.rows = start..index + 1;
         }

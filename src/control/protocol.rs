@@ -1,0 +1,279 @@
+//! Protocol: what a command may ask of a node, and what the node answers.
+//!
+//! Both sides are the same program, mostly of the same version; unknown fields are ignored so that the other cases fare
+//! well. Passwords travel towards the node only, and hide from `Debug`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Millis;
+use crate::error::Error;
+
+/// What a command asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Request {
+    /// Whether the node is ready. Answer: [`Response::Health`].
+    Health,
+    /// What the node is and holds. Answer: [`Response::Status`].
+    Status,
+    /// Make an account, approved and verified. Answer: [`Response::UserAdded`], with a link when no password came.
+    UserAdd(NewAccount),
+    /// Accounts by address, a page at a time, after this cursor. Answer: [`Response::Users`].
+    UserList { after: Option<String> },
+    /// One account. Answer: [`Response::User`].
+    UserShow { email: String },
+    /// Refuse every way in and end the sessions. Answer: [`Response::User`].
+    UserDisable { email: String },
+    /// Allow it again. Answer: [`Response::User`].
+    UserEnable { email: String },
+    /// Forget the account and end its sessions. Answer: [`Response::Done`].
+    UserDelete { email: String },
+    /// Replace the password and end the sessions. Answer: [`Response::Done`].
+    UserSetPassword { email: String, password: Password },
+    /// A one-time link that sets the password. Answer: [`Response::Link`].
+    UserLink { email: String },
+    /// Let pass forward-auth. Answer: [`Response::User`].
+    UserApprove { email: String },
+    /// Add the accounts of a piece of a file. Answer: [`Response::Imported`].
+    UserImport(ImportChunk),
+    /// Live sessions, a page at a time, of one user or of all. Answer: [`Response::Sessions`].
+    SessionList { user: Option<String>, after: Option<String> },
+    /// One session, by id or handle. Answer: [`Response::Session`].
+    SessionShow { id: String },
+    /// End one session, by id or handle. Answer: [`Response::Ended`].
+    SessionRevoke { id: String },
+    /// End all sessions of a user. Answer: [`Response::Ended`].
+    SessionRevokeUser { email: String },
+    /// A copy of everything. Answer: a file, then [`Response::Done`].
+    Backup,
+}
+
+/// An account to make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewAccount {
+    /// Address, not yet normalised.
+    pub email: String,
+    /// May be empty.
+    pub first_name: String,
+    /// May be empty.
+    pub last_name: String,
+    /// Whether they may administer.
+    pub admin: bool,
+    /// Without one, a link is answered that sets it.
+    pub password: Option<Password>,
+}
+
+/// A password on its way to the node.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Password(pub String);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password")
+    }
+}
+
+/// A piece of a file with accounts: whole records.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportChunk {
+    /// How records are written.
+    pub format: ImportFormat,
+    /// The first line of a CSV file, which names the columns; empty for JSON lines.
+    pub header: String,
+    /// The records, each with its line end.
+    pub rows: String,
+    /// The number in the file of the first of these lines, from 1.
+    pub first_line: u64,
+}
+
+/// Rows hold password hashes: only their size is shown.
+impl fmt::Debug for ImportChunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ImportChunk({:?}, {} bytes from line {})", self.format, self.rows.len(), self.first_line)
+    }
+}
+
+/// How an import is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImportFormat {
+    /// Comma separated (RFC 4180) with a header.
+    Csv,
+    /// One JSON object a line.
+    JsonLines,
+}
+
+/// What a node answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Response {
+    /// Done, and nothing to say.
+    Done,
+    Health(Health),
+    Status(Status),
+    User(Account),
+    UserAdded {
+        user: Account,
+        link: Option<Link>,
+    },
+    /// A page of accounts; `next` is the cursor of the page after it.
+    Users {
+        users: Vec<Account>,
+        next: Option<String>,
+    },
+    Link(Link),
+    Imported(Imported),
+    /// A page of sessions; `next` as above.
+    Sessions {
+        sessions: Vec<LiveSession>,
+        next: Option<String>,
+    },
+    Session(LiveSession),
+    /// So many sessions were ended.
+    Ended {
+        sessions: u64,
+    },
+}
+
+/// Whether a node can answer for the state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    pub ready: bool,
+    /// Why not; empty when ready.
+    pub reason: String,
+}
+
+/// What a node is and holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    pub node: String,
+    pub ready: bool,
+    pub users: u64,
+    pub sessions: u64,
+    /// Index of the last log entry that is applied.
+    pub applied: u64,
+    pub uptime_secs: u64,
+}
+
+/// An account, as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    pub id: String,
+    pub email: String,
+    pub first_name: String,
+    pub last_name: String,
+    /// Milliseconds since the Unix epoch, as all moments here.
+    pub created_at: Millis,
+    pub admin: bool,
+    pub approved: bool,
+    pub verified: bool,
+    pub disabled: bool,
+    /// Scheme of the password hash (`argon2id`, `bcrypt`, …); empty without a password.
+    pub password_scheme: String,
+}
+
+/// A live session, as operators see it: never its id.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LiveSession {
+    pub handle: String,
+    /// Address of whom it belongs to; empty for an anonymous one.
+    pub email: String,
+    pub begun: Millis,
+    /// When it ends if nobody uses it.
+    pub expires: Millis,
+    /// When it ends whatever happens.
+    pub absolute: Millis,
+    pub address: String,
+    pub agent: String,
+    pub remember: bool,
+    /// What apps keep in it; only when one session is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<serde_json::Value>,
+}
+
+/// A one-time link.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    pub url: String,
+    pub expires: Millis,
+}
+
+/// A link is a secret until it is spent.
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Link(until {})", self.expires)
+    }
+}
+
+/// What came of a piece of an import.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Accounts made.
+    pub added: u64,
+    /// Records whose address or id was taken already.
+    pub taken: u64,
+    /// Records that break a rule.
+    pub refused: Vec<Refused>,
+}
+
+/// A record of an import that was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Line in the file, from 1.
+    pub line: u64,
+    pub why: String,
+}
+
+/// One line of an answer. The last one is `Done` or `Failed`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Line {
+    /// Still at work.
+    Working,
+    /// So far.
+    Progress { done: u64, total: u64 },
+    /// So many raw bytes follow the line's end, then another line.
+    File { bytes: u64 },
+    /// What came of it.
+    Done(Response),
+    /// Why not.
+    Failed(Fault),
+}
+
+/// Why a node did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// A stable word for programs.
+    pub kind: String,
+    /// For people.
+    pub message: String,
+}
+
+impl Fault {
+    pub(super) fn malformed(message: impl Into<String>) -> Self {
+        Self { kind: "malformed".into(), message: message.into() }
+    }
+}
+
+impl From<&Error> for Fault {
+    fn from(error: &Error) -> Self {
+        let kind = match error {
+            Error::Malformed(_) => "malformed",
+            Error::NotSignedIn | Error::Credentials => "credentials",
+            Error::Forbidden(_) => "forbidden",
+            Error::NotFound(_) => "not_found",
+            Error::Conflict(_) => "conflict",
+            Error::Unacceptable { .. } => "unacceptable",
+            Error::TooMany { .. } => "too_many",
+            Error::Full => "full",
+            Error::NotDone(_) => "not_done",
+            Error::FateUnknown => "fate_unknown",
+            Error::Broken(_) => "broken",
+        };
+        Self { kind: kind.into(), message: error.to_string() }
+    }
+}

@@ -1,0 +1,103 @@
+//! Limits: every bound of the program, in one place.
+//!
+//! Whatever a stranger can make grow has its bound here, with the reason for the number, so that the whole list can be
+//! read, documented and argued with. Bounds that operators may move are settings instead (`config`).
+
+use std::time::Duration;
+
+// HTTP
+
+/// Most bytes of a request body. The largest honest one is a session patch.
+pub const BODY_MAX: usize = 64 << 10;
+/// Most bytes of a request's head: enough for a browser's cookies on a shared domain, as most servers have it.
+pub const HEADER_BYTES_MAX: usize = 16 << 10;
+/// Most bytes of a request's path and query.
+pub const URI_MAX: usize = 8 << 10;
+/// How long a client may take to send a request's head.
+pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request may take from its first byte to its answer.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an idle connection is kept; longer than the 60 s of common balancers, so that they are the side that closes.
+pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(75);
+/// How long a TLS handshake may take.
+pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Most connections of one listener; the next one waits.
+pub const CONNECTIONS_MAX: usize = 10_000;
+/// How long requests under way may take to finish once the node stops.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+
+// people
+
+/// Most bytes of a password, checked before it is hashed. Far above the 64 characters that NIST asks for.
+pub const PASSWORD_BYTES_MAX: usize = 1024;
+/// Fewest characters that `users.password_min` may ask for (NIST SP 800-63B-4, 3.1.1.2).
+pub const PASSWORD_MIN_FLOOR: u64 = 8;
+/// Most bytes of an e-mail address (RFC 5321, 4.5.3.1.3, less the angle brackets).
+pub const EMAIL_BYTES_MAX: usize = 254;
+/// Most code points of a first or last name.
+pub const NAME_CHARS_MAX: usize = 100;
+/// Most passwords that wait to be hashed; the next one is told to come back.
+pub const HASH_QUEUE_MAX: usize = 128;
+/// How long a one-time link is good for.
+pub const LINK_LIFETIME: Duration = Duration::from_secs(3_600);
+
+// sessions
+
+/// Most bytes of a session's value.
+pub const SESSION_VALUE_MAX: usize = 64 << 10;
+/// Most characters of the short name of a browser or client in a session's facts.
+pub const AGENT_LABEL_CHARS_MAX: usize = 40;
+/// Most bytes of a session's prefix.
+pub const PREFIX_BYTES_MAX: usize = 64;
+/// Longest lifetime of a session: what browsers allow a cookie (RFC 6265bis, 5.5).
+pub const LIFETIME_MAX: Duration = Duration::from_secs(400 * 86_400);
+/// Shortest secret, in bytes: as much as the HMAC-SHA256 that it keys can use.
+pub const SECRET_BYTES_MIN: usize = 32;
+
+// the control door
+
+/// Most connections to the control socket at once; the next one waits.
+pub const CONTROL_CONNECTIONS_MAX: usize = 16;
+/// Most bytes of one request line on the control socket.
+pub const CONTROL_LINE_MAX: usize = 1 << 20;
+/// Most bytes of one answer line that the command line accepts.
+pub const CONTROL_ANSWER_MAX: usize = 16 << 20;
+/// How long a connection to the control socket may stay silent between requests.
+pub const CONTROL_IDLE: Duration = Duration::from_secs(60);
+/// How often the node tells a waiting command that it is still at work.
+pub const CONTROL_BEAT: Duration = Duration::from_secs(5);
+/// How long a command waits for a sign of life before it gives up.
+pub const CONTROL_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Most users or sessions in one page of a listing.
+pub const CONTROL_PAGE: u32 = 1_000;
+/// Most bytes of rows that an import sends at once; six times as much fits into a line, which JSON may need.
+pub const IMPORT_CHUNK_MAX: usize = 128 << 10;
+
+// tries
+
+/// So many tries, then waits that double.
+#[derive(Debug, Clone, Copy)]
+pub struct Tries {
+    /// Tries that cost nothing.
+    pub free: u32,
+    /// The wait after the last free one, seconds; doubles with each further try.
+    pub wait_secs: i64,
+    /// The longest wait, seconds.
+    pub wait_max_secs: i64,
+    /// How long tries are remembered after the last one, seconds.
+    pub memory_secs: i64,
+}
+
+/// Wrong passwords for one account, wherever they come from. Guessing a hundred takes more than three days (NIST
+/// SP 800-63B-4, 3.2.2), and nobody is locked out for longer than an hour.
+pub const ACCOUNT_TRIES: Tries = Tries { free: 10, wait_secs: 30, wait_max_secs: 3_600, memory_secs: 86_400 };
+/// Wrong passwords from one address (IPv6: /64), for whichever accounts: an office behind one address has room, a list
+/// of stolen passwords has not.
+pub const ADDRESS_TRIES: Tries = Tries { free: 60, wait_secs: 10, wait_max_secs: 900, memory_secs: 900 };
+/// Sign-ups from one address.
+pub const SIGN_UP_TRIES: Tries = Tries { free: 60, wait_secs: 60, wait_max_secs: 3_600, memory_secs: 3_600 };
+/// Anonymous sessions begun from one address.
+pub const ANONYMOUS_SESSIONS: Tries = Tries { free: 300, wait_secs: 1, wait_max_secs: 60, memory_secs: 3_600 };
+
+/// Users that one log entry of an import carries.
+pub const IMPORT_OP_MAX: usize = 200;

@@ -1,0 +1,225 @@
+//! Decider: the leader's one desk where Ops become log entries.
+//!
+//! It grants keys, decides what waits and may be decided, packs that into one record, proposes it, and keeps the keys
+//! until the record is applied or its term is over; callers that give up change nothing. It decides only in a term
+//! whose first entry it has applied, and proposes only in that term. What fails before it was appended is decided
+//! again; what may have been appended is answered "outcome unknown" and never retried.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
+use openraft::ReadPolicy;
+use openraft::errors::ClientWriteError;
+use openraft::impls::ProgressResponder;
+use openraft::raft::ClientWriteResult;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use super::Raft;
+use super::logtime::LogTime;
+use super::types::{Applied, TypeConfig};
+use crate::error::{Error, Result};
+use crate::state::decide::{View, decide, keys};
+use crate::state::{Key, Op, Outcome, Record, State};
+
+/// Ops that may wait to be decided.
+pub const QUEUE_MAX: usize = 8_192;
+/// Ops that are decided into one record.
+const BATCH_MAX: usize = 512;
+/// Records that may be on their way at once.
+const FLIGHTS_MAX: usize = 128;
+/// How long an Op waits for a leader that may decide.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// An Op and whoever waits for its outcome.
+pub struct Job {
+    op: Op,
+    answer: oneshot::Sender<Result<Outcome>>,
+    since: Instant,
+}
+
+impl Job {
+    /// A job that begins to wait now.
+    pub fn new(op: Op) -> (Self, oneshot::Receiver<Result<Outcome>>) {
+        let (answer, outcome) = oneshot::channel();
+        (Self { op, answer, since: Instant::now() }, outcome)
+    }
+
+    fn refuse(self, error: Error) {
+        // a caller that went away does not want to know
+        let _ = self.answer.send(Err(error));
+    }
+}
+
+/// A record on its way: what it decided, and which keys it holds.
+struct Flight {
+    jobs: Vec<(Job, Outcome)>,
+    changes: Vec<bool>,
+    keys: Vec<Key>,
+    landing: Landing,
+}
+
+/// How a flight ended.
+enum Landing {
+    Applied(Applied),
+    NotAppended,
+    Unknown,
+}
+
+/// The desk itself. One task owns it.
+pub struct Decider {
+    pub raft: Raft,
+    pub state: Arc<State>,
+    pub time: Arc<LogTime>,
+    /// The term in which this node may decide, if it leads and has applied that term's first entry.
+    pub tenure: watch::Receiver<Option<u64>>,
+}
+
+impl Decider {
+    /// Works until `queue` is closed and what was accepted has landed.
+    pub async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        let mut waiting: VecDeque<Job> = VecDeque::new();
+        let mut held: HashSet<Key> = HashSet::new();
+        let mut flights: FuturesUnordered<BoxFuture<'static, Flight>> = FuturesUnordered::new();
+        let mut arrived = Vec::new();
+        let mut open = true;
+        while open || !waiting.is_empty() || !flights.is_empty() {
+            tokio::select! {
+                biased;
+                Some(flight) = flights.next() => self.land(flight, &mut held, &mut waiting),
+                got = queue.recv_many(&mut arrived, BATCH_MAX), if open && waiting.len() < QUEUE_MAX => open = got > 0,
+                changed = self.tenure.changed() => open = open && changed.is_ok(),
+                () = tokio::time::sleep(PATIENCE / 4), if !waiting.is_empty() => {}
+            }
+            waiting.extend(arrived.drain(..));
+            while flights.len() < FLIGHTS_MAX
+                && let Some(flight) = self.depart(&mut waiting, &mut held).await
+            {
+                flights.push(flight);
+            }
+            refuse_the_impatient(&mut waiting);
+        }
+    }
+
+    /// Grants keys to whoever can have all of theirs, in order of arrival, and sends one record on its way.
+    async fn depart(
+        &mut self,
+        waiting: &mut VecDeque<Job>,
+        held: &mut HashSet<Key>,
+    ) -> Option<BoxFuture<'static, Flight>> {
+        let term = (*self.tenure.borrow_and_update())?;
+        let generation = self.state.generation();
+        let stamp = self.time.stamp();
+        let (granted, keys) = grant(waiting, held, |op| keys(op, &generation.entries, stamp));
+        if granted.is_empty() {
+            return None;
+        }
+        let mut view = View::new(&generation.entries, stamp);
+        let mut record = Record { stamp, changes: Vec::new() };
+        let mut jobs = Vec::with_capacity(granted.len());
+        let mut changes = Vec::with_capacity(granted.len());
+        for job in granted {
+            let (change, outcome) = decide(&mut view, &job.op);
+            changes.push(!change.is_empty());
+            if !change.is_empty() {
+                record.changes.push(change);
+            }
+            jobs.push((job, outcome));
+        }
+        held.extend(keys.iter().cloned());
+        let flight = move |landing| Flight { jobs, changes, keys, landing };
+        let landing = if record.changes.is_empty() { self.confirm(term) } else { self.propose(record, term).await };
+        Some(landing.map(flight).boxed())
+    }
+
+    async fn propose(&self, record: Record, term: u64) -> BoxFuture<'static, Landing> {
+        let (responder, result) = ProgressResponder::<TypeConfig, ClientWriteResult<TypeConfig>>::complete_only();
+        let queued = self.raft.write(record).responder(responder).with_leader(term).await;
+        async move {
+            if queued.is_err() {
+                return Landing::Unknown;
+            }
+            match result.await {
+                Ok(Ok(written)) => Landing::Applied(written.data),
+                Ok(Err(ClientWriteError::ForwardToLeader(_))) => Landing::NotAppended,
+                _ => Landing::Unknown,
+            }
+        }
+        .boxed()
+    }
+
+    /// Decisions that change nothing are told only when this node is sure that it still led when it took them.
+    fn confirm(&self, term: u64) -> BoxFuture<'static, Landing> {
+        let raft = self.raft.clone();
+        async move {
+            match raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
+                Ok(linearizer) if leads(&linearizer, term) => Landing::Applied(Applied { index: 0, users: Vec::new() }),
+                _ => Landing::NotAppended,
+            }
+        }
+        .boxed()
+    }
+
+    fn land(&self, flight: Flight, held: &mut HashSet<Key>, waiting: &mut VecDeque<Job>) {
+        for key in &flight.keys {
+            held.remove(key);
+        }
+        match flight.landing {
+            Landing::Applied(applied) => {
+                let mut users = applied.users.into_iter();
+                for ((job, outcome), changed) in flight.jobs.into_iter().zip(flight.changes) {
+                    let said = if changed { users.next().flatten() } else { None };
+                    let _ = job.answer.send(Ok(said.map_or(outcome, Outcome::User)));
+                }
+            }
+            Landing::NotAppended => {
+                for (job, _) in flight.jobs.into_iter().rev() {
+                    waiting.push_front(job);
+                }
+            }
+            Landing::Unknown => flight.jobs.into_iter().for_each(|(job, _)| job.refuse(Error::FateUnknown)),
+        }
+    }
+}
+
+type Linearizer = openraft::raft::linearizable_read::Linearizer<TypeConfig>;
+
+/// Whether a read index was answered in this term.
+pub fn leads(linearizer: &Linearizer, term: u64) -> bool {
+    linearizer.read_log_id().committed_leader_id().term == term
+}
+
+/// Takes from `waiting`, in order, the jobs whose keys are all free; a job that must wait makes those behind it that
+/// want one of its keys wait too. Answers the jobs and the keys they now hold.
+fn grant(waiting: &mut VecDeque<Job>, held: &HashSet<Key>, keys: impl Fn(&Op) -> Vec<Key>) -> (Vec<Job>, Vec<Key>) {
+    let (mut granted, mut granted_keys) = (Vec::new(), Vec::new());
+    let mut wanted: HashSet<Key> = HashSet::new();
+    for _ in 0..waiting.len() {
+        let Some(job) = waiting.pop_front() else { break };
+        let keys = keys(&job.op);
+        let free = keys.iter().all(|key| !held.contains(key) && !wanted.contains(key));
+        if free && granted.len() < BATCH_MAX {
+            granted_keys.extend(keys);
+            granted.push(job);
+        } else {
+            wanted.extend(keys);
+            waiting.push_back(job);
+        }
+    }
+    (granted, granted_keys)
+}
+
+fn refuse_the_impatient(waiting: &mut VecDeque<Job>) {
+    for _ in 0..waiting.len() {
+        let Some(job) = waiting.pop_front() else { break };
+        if job.since.elapsed() > PATIENCE {
+            job.refuse(Error::NotDone("no leader decides at the moment".into()));
+        } else {
+            waiting.push_back(job);
+        }
+    }
+}

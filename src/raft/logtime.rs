@@ -1,0 +1,130 @@
+//! Log time: the one clock that deadlines are in.
+//!
+//! It starts from the wall clock, then advances by the boot clock and is steered towards the wall clock so slowly
+//! (500 ppm) that no jump of the wall clock ends a session or lengthens one. It never steps back and never falls below
+//! a stamp that was seen: not even a machine that comes up in the wrong year can undo time that the log has counted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::clock::{Clock, Millis};
+
+/// How fast log time may be bent, in parts per million.
+const STEER_PPM: i64 = 500;
+/// A wall clock this far from log time is worth a warning, milliseconds.
+const OFF_MS: i64 = 1_000;
+
+/// Log time as this node extrapolates it.
+pub struct LogTime {
+    clock: Arc<dyn Clock>,
+    /// Log time minus boot time, microseconds.
+    offset_us: AtomicI64,
+    /// The highest stamp given out or seen, milliseconds.
+    last: AtomicI64,
+    steered_at_us: Mutex<i64>,
+}
+
+impl LogTime {
+    /// Log time after a start, where `last` is the last stamp in the log: the wall clock, but never below `last`.
+    pub fn starting(clock: Arc<dyn Clock>, last: Millis) -> Self {
+        let boot = clock.boot_us();
+        let start = clock.wall_ms().max(last);
+        Self {
+            offset_us: AtomicI64::new(start.saturating_mul(1_000) - boot),
+            last: AtomicI64::new(last),
+            steered_at_us: Mutex::new(boot),
+            clock,
+        }
+    }
+
+    /// Log time now, milliseconds.
+    pub fn now(&self) -> Millis {
+        let extrapolated = (self.clock.boot_us() + self.offset_us.load(Ordering::Relaxed)) / 1_000;
+        extrapolated.max(self.last.load(Ordering::Relaxed))
+    }
+
+    /// A stamp for a record: log time now, never below an earlier stamp.
+    pub fn stamp(&self) -> Millis {
+        let now = self.now();
+        self.last.fetch_max(now, Ordering::AcqRel).max(now)
+    }
+
+    /// Bends log time towards the wall clock by what has passed since the last call, at most [`STEER_PPM`] of it.
+    /// Answers how far the wall clock is off when that is worth a warning, in milliseconds.
+    pub fn steer(&self) -> Option<i64> {
+        let boot = self.clock.boot_us();
+        let mut steered_at = self.steered_at_us.lock();
+        let elapsed = (boot - *steered_at).max(0);
+        *steered_at = boot;
+        let off_us = self.clock.wall_ms().saturating_mul(1_000) - (boot + self.offset_us.load(Ordering::Relaxed));
+        let bend = elapsed.saturating_mul(STEER_PPM) / 1_000_000;
+        self.offset_us.fetch_add(off_us.clamp(-bend, bend), Ordering::Relaxed);
+        let off_ms = off_us / 1_000;
+        (off_ms.abs() > OFF_MS).then_some(off_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    const YEAR_MS: i64 = 365 * 86_400_000;
+    const START: Millis = 1_800_000_000_000;
+
+    fn starting(last: Millis) -> (Arc<ManualClock>, LogTime) {
+        let clock = Arc::new(ManualClock::at(START));
+        (clock.clone(), LogTime::starting(clock, last))
+    }
+
+    #[test]
+    fn it_advances_with_the_boot_clock() {
+        let (clock, time) = starting(0);
+        clock.advance(1_234);
+        assert_eq!(time.now(), START + 1_234);
+    }
+
+    #[test]
+    fn a_jump_of_ten_years_bends_it_by_half_a_millisecond_a_second() {
+        for years in [10, -10] {
+            let (clock, time) = starting(0);
+            clock.jump_wall(years * YEAR_MS);
+            for _ in 0..1_000 {
+                clock.advance(1_000);
+                time.steer();
+            }
+            let drift = time.now() - (START + 1_000_000);
+            assert_eq!(drift, years.signum() * 500, "{years} years");
+        }
+    }
+
+    #[test]
+    fn it_never_starts_below_the_last_stamp() {
+        let (clock, time) = starting(START + YEAR_MS);
+        assert_eq!(time.now(), START + YEAR_MS);
+        clock.advance(5);
+        assert_eq!(time.now(), START + YEAR_MS + 5);
+    }
+
+    #[test]
+    fn stamps_never_step_back() {
+        let (clock, time) = starting(0);
+        let first = time.stamp();
+        clock.jump_wall(-10 * YEAR_MS);
+        for _ in 0..100 {
+            clock.advance(1);
+            time.steer();
+            assert!(time.stamp() >= first);
+        }
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_off_is_told() {
+        let (clock, time) = starting(0);
+        assert_eq!(time.steer(), None);
+        clock.jump_wall(5_000);
+        assert_eq!(time.steer(), Some(5_000));
+    }
+}

@@ -1,0 +1,191 @@
+//! Machine: the thin adapter between openraft and the state.
+//!
+//! What a record means is in `state`; here it is only carried there, off the async threads when SQLite is involved.
+//! The state lives in memory and is rebuilt at start from the last snapshot and the log after it, so `applied_state` is
+//! the snapshot's index, never SQLite's. A snapshot is reported only when it is durable, because openraft purges the
+//! log next.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::{Stream, StreamExt as _};
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
+
+use super::types::{self, Applied, LogId, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::state::{Record, State, UserOutcome, codec, snapshot};
+
+/// A snapshot, as openraft hands it around.
+pub type Snapshot = types::Snapshot<SnapshotFile>;
+
+/// A snapshot on disk.
+#[derive(Debug, Clone)]
+pub struct SnapshotFile(pub PathBuf);
+
+/// The state machine that openraft drives.
+pub struct Machine {
+    state: Arc<State>,
+    dir: PathBuf,
+    applied: Option<LogId>,
+    membership: StoredMembership,
+}
+
+impl Machine {
+    /// Opens the machine over `state`, loading the snapshot in `dir` if there is one.
+    ///
+    /// # Errors
+    /// When the snapshot is damaged or the disk fails; says which file.
+    pub fn open(state: Arc<State>, dir: &Path) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        let mut machine = Self { state, dir: dir.to_owned(), applied: None, membership: StoredMembership::default() };
+        if let Some(path) = newest(dir)? {
+            let head = machine.state.load(&path)?;
+            (machine.applied, machine.membership) = codec::decode(&head.label)?;
+        }
+        Ok(machine)
+    }
+
+    async fn apply_records(&self, batch: Vec<(u64, Record)>) -> io::Result<Vec<Vec<Option<UserOutcome>>>> {
+        let asks_sqlite = batch.iter().any(|(_, record)| record.changes.iter().any(|c| c.user.is_some()));
+        let state = self.state.clone();
+        let apply = move || {
+            let records: Vec<(u64, &Record)> = batch.iter().map(|(index, record)| (*index, record)).collect();
+            state.apply(&records)
+        };
+        if asks_sqlite { tokio::task::spawn_blocking(apply).await.map_err(io::Error::other)? } else { apply() }
+    }
+}
+
+/// The most log entries that are applied in one go.
+const APPLY_MAX: usize = 256;
+
+impl RaftStateMachine<TypeConfig> for Machine {
+    type SnapshotData = SnapshotFile;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
+        Ok((self.applied, self.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, entries: S) -> Result<(), io::Error>
+    where
+        S: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
+    {
+        let mut chunks = entries.ready_chunks(APPLY_MAX);
+        while let Some(chunk) = chunks.next().await {
+            let mut records = Vec::with_capacity(chunk.len());
+            let mut waiting = Vec::with_capacity(chunk.len());
+            for item in chunk {
+                let (entry, responder) = item?;
+                self.applied = Some(entry.log_id);
+                let carries_record = match entry.payload {
+                    EntryPayload::Blank => false,
+                    EntryPayload::Normal(record) => {
+                        records.push((entry.log_id.index, record));
+                        true
+                    }
+                    EntryPayload::Membership(membership) => {
+                        self.membership = StoredMembership::new(Some(entry.log_id), membership);
+                        false
+                    }
+                };
+                waiting.push((entry.log_id.index, carries_record, responder));
+            }
+            let mut answers = self.apply_records(records).await?.into_iter();
+            for (index, carries_record, responder) in waiting {
+                let users = if carries_record { answers.next().unwrap_or_default() } else { Vec::new() };
+                if let Some(responder) = responder {
+                    responder.send(Applied { index, users });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        Builder {
+            state: self.state.clone(),
+            dir: self.dir.clone(),
+            stamp: self.state.stamp(),
+            meta: SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() },
+        }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotFile) -> Result<(), io::Error> {
+        let state = self.state.clone();
+        let kept = path_of(&self.dir, meta);
+        let install = move || {
+            if snapshot.0 != kept {
+                snapshot::rename_durably(&snapshot.0, &kept)?;
+            }
+            state.install(&kept)?;
+            remove_others(&kept)
+        };
+        tokio::task::spawn_blocking(install).await.map_err(io::Error::other)??;
+        self.applied = meta.last_log_id;
+        self.membership = meta.last_membership.clone();
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
+        let Some(path) = newest(&self.dir)? else { return Ok(None) };
+        let (last_log_id, last_membership) = codec::decode(&snapshot::head(&path)?.label)?;
+        Ok(Some(Snapshot { meta: SnapshotMeta { last_log_id, last_membership }, snapshot: SnapshotFile(path) }))
+    }
+}
+
+/// Writes one snapshot while the machine goes on applying.
+pub struct Builder {
+    state: Arc<State>,
+    dir: PathBuf,
+    stamp: i64,
+    meta: SnapshotMeta,
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for Builder {
+    type SnapshotData = SnapshotFile;
+
+    async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        let path = path_of(&self.dir, &self.meta);
+        let head = snapshot::Head {
+            index: self.meta.last_log_id.map_or(0, |id| id.index),
+            stamp: self.stamp,
+            label: codec::encode(&(&self.meta.last_log_id, &self.meta.last_membership)),
+        };
+        let (state, target) = (self.state.clone(), path.clone());
+        let build = move || {
+            snapshot::write(&state.generation(), &head, &target)?;
+            remove_others(&target)
+        };
+        tokio::task::spawn_blocking(build).await.map_err(io::Error::other)??;
+        tracing::info!(index = self.meta.last_log_id.map(|id| id.index), "snapshot written");
+        Ok(Snapshot { meta: self.meta.clone(), snapshot: SnapshotFile(path) })
+    }
+}
+
+fn path_of(dir: &Path, meta: &SnapshotMeta) -> PathBuf {
+    dir.join(format!("{:020}.snapshot", meta.last_log_id.map_or(0, |id| id.index)))
+}
+
+/// The newest whole snapshot in `dir`. Partial files of a crash are passed over.
+pub fn newest(dir: &Path) -> io::Result<Option<PathBuf>> {
+    Ok(snapshots(dir)?.into_iter().max())
+}
+
+fn remove_others(kept: &Path) -> io::Result<()> {
+    let Some(dir) = kept.parent() else { return Ok(()) };
+    snapshots(dir)?.iter().filter(|path| *path != kept).try_for_each(fs::remove_file)
+}
+
+fn snapshots(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for item in fs::read_dir(dir)? {
+        let path = item?.path();
+        if path.extension().is_some_and(|extension| extension == "snapshot") {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}

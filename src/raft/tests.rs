@@ -1,0 +1,153 @@
+//! The log and the state together, without doors: what is acknowledged is there after the process is gone.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{RaftLog, Settings};
+use crate::clock::ManualClock;
+use crate::log::Log;
+use crate::state::{
+    Begin, Edit, EndUser, Forgiven, Key, NewUser, Op, Outcome, Proof, SignedIn, State, UserChange, UserOutcome,
+};
+
+const NOW: i64 = 1_800_000_000_000;
+
+struct Running {
+    log: Arc<RaftLog>,
+    state: Arc<State>,
+    clock: Arc<ManualClock>,
+}
+
+impl Running {
+    async fn open(dir: &Path) -> Self {
+        let state = Arc::new(State::open(dir).expect("the state opens"));
+        let clock = Arc::new(ManualClock::at(NOW));
+        let settings = Settings { max_staleness: Duration::from_secs(1) };
+        let log = RaftLog::open(dir, state.clone(), clock.clone(), &settings).await.expect("the log opens");
+        Self { log, state, clock }
+    }
+
+    async fn submit(&self, op: Op) -> Outcome {
+        self.log.submit(op).await.expect("the op is decided")
+    }
+
+    async fn begin(&self, sid: &str, user: &str) -> Outcome {
+        self.submit(begin(sid, user, self.state.epoch(user, self.log.now()))).await
+    }
+
+    fn is_live(&self, sid: &str) -> bool {
+        self.state.live(&Key::session("sess:", sid), self.log.now()).is_some()
+    }
+}
+
+fn begin(sid: &str, user: &str, epoch: u64) -> Op {
+    Op::Begin(Box::new(Begin {
+        key: Key::session("sess:", sid),
+        value: Bytes::from_static(b"{\"cookie\":{}}"),
+        signed: Some(SignedIn { user: user.into(), epoch, proof: Proof::Password, own: [7; 16] }),
+        idle_ms: 3_600_000,
+        lifetime_ms: 86_400_000,
+        remember: false,
+        address: "127.0.0.1".into(),
+        agent: "test".into(),
+        replaces: None,
+        per_user_max: 3,
+        budget: None,
+        forgiven: Forgiven::default(),
+    }))
+}
+
+fn user(id: &str, email: &str) -> NewUser {
+    NewUser {
+        id: id.into(),
+        email: email.into(),
+        first_name: String::new(),
+        last_name: String::new(),
+        password_hash: String::new(),
+        created_at: NOW,
+        admin: false,
+        approved: true,
+        verified: true,
+    }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    {
+        let node = Running::open(dir.path()).await;
+        let added = node.submit(Op::User { change: UserChange::Add(user("u1", "a@example.com")), end: None }).await;
+        assert_eq!(added, Outcome::User(UserOutcome::Done));
+        assert!(matches!(node.begin("one", "u1").await, Outcome::Session(_)));
+        assert!(matches!(node.begin("two", "u1").await, Outcome::Session(_)));
+        assert_eq!(node.submit(Op::End(vec![Key::session("sess:", "two")])).await, Outcome::Ended(1));
+        node.log.shutdown().await;
+    }
+    let node = Running::open(dir.path()).await;
+    assert!(node.is_live("one"));
+    assert!(!node.is_live("two"));
+    let row = node.state.generation().users.by_id("u1").expect("users are read").expect("the user is there");
+    assert_eq!(row.user.email, "a@example.com");
+}
+
+#[tokio::test]
+async fn a_snapshot_and_the_log_after_it_make_the_same_state() {
+    let dir = tempfile::tempdir().expect("a directory");
+    {
+        let node = Running::open(dir.path()).await;
+        node.begin("before", "u1").await;
+        node.log.snapshot().await.expect("a snapshot is written");
+        node.begin("after", "u1").await;
+        node.log.shutdown().await;
+    }
+    let node = Running::open(dir.path()).await;
+    assert!(node.is_live("before") && node.is_live("after"));
+    node.log.snapshot().await.expect("another snapshot is written");
+    assert_eq!(std::fs::read_dir(dir.path().join("snapshots")).expect("the folder is there").count(), 1);
+}
+
+#[tokio::test]
+async fn ending_a_users_sessions_raises_the_epoch_and_leaves_tombstones() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = Running::open(dir.path()).await;
+    node.begin("mine", "u1").await;
+    node.begin("other", "u1").await;
+    let keep = Some(Key::session("sess:", "mine"));
+    assert_eq!(node.submit(Op::EndUser(EndUser { user: "u1".into(), keep })).await, Outcome::Ended(1));
+    assert!(node.is_live("mine") && !node.is_live("other"));
+    assert_eq!(node.submit(begin("other", "u1", 1)).await, Outcome::Taken, "a tombstone keeps its key");
+    assert_eq!(node.submit(begin("late", "u1", 0)).await, Outcome::StaleEpoch);
+    assert_eq!(node.state.epoch("u1", node.log.now()), 1);
+}
+
+#[tokio::test]
+async fn the_oldest_session_ends_when_a_user_has_too_many() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = Running::open(dir.path()).await;
+    for sid in ["a", "b", "c", "d"] {
+        node.begin(sid, "u1").await;
+        node.clock.advance(1_000);
+    }
+    assert_eq!(["a", "b", "c", "d"].map(|sid| node.is_live(sid)), [false, true, true, true]);
+}
+
+#[tokio::test]
+async fn writes_to_one_key_are_all_counted() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = Arc::new(Running::open(dir.path()).await);
+    node.begin("counter", "u1").await;
+    let add = |node: Arc<Running>| async move {
+        let add = vec![("n".to_owned(), 1)];
+        let edit = Edit { key: Key::session("sess:", "counter"), merge: "{}".into(), add, value_max: 1_000 };
+        node.submit(Op::Edit(edit)).await
+    };
+    let tasks: Vec<_> = (0..200).map(|_| tokio::spawn(add(node.clone()))).collect();
+    for task in tasks {
+        assert!(matches!(task.await.expect("no panic"), Outcome::Session(_)));
+    }
+    let entry = node.state.live(&Key::session("sess:", "counter"), node.log.now()).expect("it is live");
+    assert_eq!(std::str::from_utf8(entry.value()).expect("JSON"), r#"{"cookie":{},"n":200}"#);
+}

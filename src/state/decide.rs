@@ -1,0 +1,336 @@
+//! Decide: from what a caller wants to what the log will carry.
+//!
+//! Pure: the same view, Op and time give the same Change. The leader alone runs this, holding the keys that
+//! [`keys`] names, on a state that contains everything before; nothing here is ever evaluated when a log entry is
+//! applied. Ops of one batch are decided one after another, each seeing what the earlier ones will do.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::change::{Begin, Budget, Change, Edit, Effect, EndUser, Forgiven, Op, Outcome};
+use super::entries::Entries;
+use super::entry::{Entry, Facts, NEVER, Signed};
+use super::json;
+use super::key::Key;
+use crate::clock::Millis;
+
+/// Anonymous sessions may use this share of `memory_max`, in percent, so that people can still sign in.
+const ANONYMOUS_SHARE: u64 = 75;
+
+/// What deciding sees: applied entries, and on top what earlier Ops of the batch will do to them.
+pub struct View<'a> {
+    entries: &'a Entries,
+    pending: HashMap<Key, Option<Entry>>,
+    grown: u64,
+    now: Millis,
+}
+
+impl<'a> View<'a> {
+    /// The entries as applied, at log time `now`.
+    pub fn new(entries: &'a Entries, now: Millis) -> Self {
+        Self { entries, pending: HashMap::new(), grown: 0, now }
+    }
+
+    fn entry(&self, key: &Key) -> Option<Entry> {
+        let found = match self.pending.get(key) {
+            Some(pending) => pending.clone(),
+            None => self.entries.get(key),
+        };
+        found.filter(|entry| self.now < entry.deadline())
+    }
+
+    fn live(&self, key: &Key) -> Option<Entry> {
+        self.entry(key).filter(|entry| !entry.is_dead())
+    }
+
+    /// A live session: not past its deadline, not ended, and of the user's present epoch.
+    fn session(&self, key: &Key) -> Option<(Entry, Facts)> {
+        let entry = self.live(key)?;
+        let facts = entry.facts()?;
+        let current = facts.signed.as_ref().is_none_or(|signed| signed.epoch == self.epoch(&signed.user));
+        current.then_some((entry, facts))
+    }
+
+    fn epoch(&self, user: &str) -> u64 {
+        epoch_of(self.live(&Key::epoch(user)))
+    }
+
+    fn sessions_of(&self, user: &str) -> Vec<(Key, Facts)> {
+        let mut keys: Vec<Key> = self.entries.of_user(user, self.now).into_iter().map(|(key, _)| key).collect();
+        let begun_here = |(key, entry): (&Key, &Option<Entry>)| {
+            entry.as_ref().is_some_and(|e| e.user() == Some(user)).then(|| key.clone())
+        };
+        keys.extend(self.pending.iter().filter_map(begun_here));
+        keys.sort();
+        keys.dedup();
+        keys.into_iter().filter_map(|key| self.session(&key).map(|(_, facts)| (key, facts))).collect()
+    }
+
+    /// Whether `share` percent of the memory that the cluster allows is used up.
+    fn is_full(&self, share: u64) -> bool {
+        let max = self.entries.memory_max();
+        self.entries.used_bytes() + self.grown >= max / 100 * share
+    }
+
+    fn remember(&mut self, change: &Change) {
+        for effect in &change.effects {
+            match effect {
+                Effect::Put(key, entry) => {
+                    self.grown += entry.len() as u64;
+                    self.pending.insert(key.clone(), Some(entry.clone()));
+                }
+                Effect::Remove(key) => {
+                    self.pending.insert(key.clone(), None);
+                }
+            }
+        }
+    }
+}
+
+/// The number in an epoch entry; a user without one is in epoch 0.
+pub fn epoch_of(entry: Option<Entry>) -> u64 {
+    entry.and_then(|e| e.value().try_into().ok().map(u64::from_le_bytes)).unwrap_or(0)
+}
+
+/// The keys that must be held while `op` is decided, until it is applied.
+pub fn keys(op: &Op, entries: &Entries, now: Millis) -> Vec<Key> {
+    match op {
+        Op::Begin(begin) => {
+            let mut keys = vec![begin.key.clone()];
+            keys.extend(begin.replaces.clone());
+            keys.extend(begin.budget.iter().map(|b| b.key.clone()));
+            keys.extend(begin.forgiven.all.iter().chain(&begin.forgiven.one).cloned());
+            if let Some(signed) = &begin.signed {
+                keys.extend(keys_of_user(&signed.user, entries, now));
+            }
+            keys
+        }
+        Op::Edit(edit) => vec![edit.key.clone()],
+        Op::Touch(keys) | Op::End(keys) => keys.clone(),
+        Op::EndUser(end) | Op::User { end: Some(end), .. } => keys_of_user(&end.user, entries, now),
+        Op::Try(budgets) => budgets.iter().map(|b| b.key.clone()).collect(),
+        Op::Forgive(forgiven) => forgiven.all.iter().chain(&forgiven.one).cloned().collect(),
+        Op::User { end: None, .. } => Vec::new(),
+        Op::Setting { name, .. } => vec![Key::setting(name)],
+    }
+}
+
+/// Whoever holds the epoch holds off every sign-in of the user, so the list of their sessions is whole.
+fn keys_of_user(user: &str, entries: &Entries, now: Millis) -> Vec<Key> {
+    let mut keys = vec![Key::epoch(user)];
+    keys.extend(entries.of_user(user, now).into_iter().map(|(key, _)| key));
+    keys
+}
+
+/// Decides one Op, and lets the view know. `Outcome::Done` of a change to users is replaced by SQLite's answer.
+pub fn decide(view: &mut View<'_>, op: &Op) -> (Change, Outcome) {
+    let mut change = Change::default();
+    let outcome = match op {
+        Op::Begin(begin) => begin_session(view, begin, &mut change.effects),
+        Op::Edit(edit) => edit_session(view, edit, &mut change.effects),
+        Op::Touch(keys) => touch(view, keys, &mut change.effects),
+        Op::End(keys) => end(view, keys, &mut change.effects),
+        Op::EndUser(target) => end_user(view, target, &mut change.effects),
+        Op::Try(budgets) => try_all(view, budgets, &mut change.effects),
+        Op::Forgive(forgiven) => forgive(view, forgiven, &mut change.effects),
+        Op::User { change: users, end } => {
+            change.user = Some(users.clone());
+            end.as_ref().map_or(Outcome::Done, |target| end_user(view, target, &mut change.effects))
+        }
+        Op::Setting { name, value, only_if_absent } => {
+            let key = Key::setting(name);
+            match view.live(&key) {
+                Some(held) if *only_if_absent || held.value() == value => {
+                    Outcome::Setting(Bytes::copy_from_slice(held.value()))
+                }
+                _ => {
+                    change.effects.push(Effect::Put(key, Entry::plain(value, NEVER, view.now)));
+                    Outcome::Setting(value.clone())
+                }
+            }
+        }
+    };
+    view.remember(&change);
+    (change, outcome)
+}
+
+fn begin_session(view: &View<'_>, begin: &Begin, effects: &mut Vec<Effect>) -> Outcome {
+    if view.is_full(if begin.signed.is_some() { 100 } else { ANONYMOUS_SHARE }) {
+        return Outcome::Full;
+    }
+    if view.entry(&begin.key).is_some() {
+        return Outcome::Taken;
+    }
+    if begin.signed.as_ref().is_some_and(|signed| signed.epoch != view.epoch(&signed.user)) {
+        return Outcome::StaleEpoch;
+    }
+    let mut writes = Vec::new();
+    if let Some(budget) = &begin.budget
+        && let Err(wait_ms) = take(view, budget, &mut writes)
+    {
+        return Outcome::Limited { wait_ms };
+    }
+    effects.append(&mut writes);
+    forgive(view, &begin.forgiven, effects);
+    if let Some(old) = &begin.replaces {
+        end(view, std::slice::from_ref(old), effects);
+    }
+    if let Some(signed) = &begin.signed {
+        let mut others = view.sessions_of(&signed.user);
+        others.retain(|(key, _)| Some(key) != begin.replaces.as_ref());
+        others.sort_by_key(|(_, facts)| facts.begun);
+        let room = begin.per_user_max.max(1) as usize - 1;
+        let surplus = others.len().saturating_sub(room);
+        effects.extend(others.drain(..surplus).map(|(key, facts)| bury(key, &facts, view.now)));
+    }
+    let facts = facts_of(begin, view.now);
+    let entry = Entry::session(&facts, &begin.value, facts.slid(view.now), view.now);
+    effects.push(Effect::Put(begin.key.clone(), entry.clone()));
+    Outcome::Session(entry)
+}
+
+fn facts_of(begin: &Begin, now: Millis) -> Facts {
+    let signed =
+        begin.signed.as_ref().map(|s| Signed { user: s.user.clone(), epoch: s.epoch, proof: s.proof, own: s.own });
+    Facts {
+        signed,
+        begun: now,
+        absolute: now.saturating_add(begin.lifetime_ms),
+        idle_ms: begin.idle_ms,
+        remember: begin.remember,
+        address: begin.address.clone(),
+        agent: begin.agent.clone(),
+    }
+}
+
+fn edit_session(view: &View<'_>, edit: &Edit, effects: &mut Vec<Effect>) -> Outcome {
+    let Some((entry, facts)) = view.session(&edit.key) else { return Outcome::Gone };
+    let Some(value) = json::edited(entry.value(), &edit.merge, &edit.add) else { return Outcome::BadValue };
+    if value.len() as u64 > edit.value_max {
+        return Outcome::BadValue;
+    }
+    if value.len() > entry.value().len() && view.is_full(100) {
+        return Outcome::Full;
+    }
+    let deadline = entry.deadline().max(facts.slid(view.now));
+    let changed = Entry::session(&facts, value.as_bytes(), deadline, view.now);
+    effects.push(Effect::Put(edit.key.clone(), changed.clone()));
+    Outcome::Session(changed)
+}
+
+fn touch(view: &View<'_>, keys: &[Key], effects: &mut Vec<Effect>) -> Outcome {
+    for key in keys {
+        let Some((entry, facts)) = view.session(key) else { continue };
+        let deadline = facts.slid(view.now);
+        if deadline > entry.deadline() {
+            effects.push(Effect::Put(key.clone(), Entry::session(&facts, entry.value(), deadline, view.now)));
+        }
+    }
+    Outcome::Done
+}
+
+fn end(view: &View<'_>, keys: &[Key], effects: &mut Vec<Effect>) -> Outcome {
+    let before = effects.len();
+    for key in keys {
+        if let Some(facts) = view.live(key).and_then(|entry| entry.facts()) {
+            effects.push(bury(key.clone(), &facts, view.now));
+        }
+    }
+    Outcome::Ended((effects.len() - before) as u64)
+}
+
+/// A tombstone that lasts as long as the session could have: no late write brings it back.
+fn bury(key: Key, facts: &Facts, now: Millis) -> Effect {
+    Effect::Put(key, Entry::dead(facts.absolute, now))
+}
+
+fn end_user(view: &View<'_>, target: &EndUser, effects: &mut Vec<Effect>) -> Outcome {
+    let epoch = view.epoch(&target.user) + 1;
+    let mut ended = 0;
+    for (key, facts) in view.sessions_of(&target.user) {
+        if target.keep.as_ref() != Some(&key) {
+            effects.push(bury(key, &facts, view.now));
+            ended += 1;
+        } else if let Some(kept) = restamped(view, &key, epoch) {
+            effects.push(Effect::Put(key, kept));
+        }
+    }
+    let value = epoch.to_le_bytes();
+    effects.push(Effect::Put(Key::epoch(&target.user), Entry::plain(&value, NEVER, view.now)));
+    Outcome::Ended(ended)
+}
+
+fn restamped(view: &View<'_>, key: &Key, epoch: u64) -> Option<Entry> {
+    let (entry, mut facts) = view.session(key)?;
+    facts.signed.as_mut()?.epoch = epoch;
+    Some(Entry::session(&facts, entry.value(), entry.deadline(), view.now))
+}
+
+fn try_all(view: &View<'_>, budgets: &[Budget], effects: &mut Vec<Effect>) -> Outcome {
+    let mut writes = Vec::new();
+    let waits = budgets.iter().filter_map(|budget| take(view, budget, &mut writes).err()).max();
+    match waits {
+        Some(wait_ms) => Outcome::Limited { wait_ms },
+        None => {
+            effects.append(&mut writes);
+            Outcome::Done
+        }
+    }
+}
+
+/// Takes one try: the count goes up, and past the free ones a wait begins that doubles each time.
+fn take(view: &View<'_>, budget: &Budget, effects: &mut Vec<Effect>) -> Result<(), i64> {
+    let tries = Tries::read(view.live(&budget.key));
+    if view.now < tries.until {
+        return Err(tries.until - view.now);
+    }
+    let count = tries.count.saturating_add(1);
+    let until = match count.checked_sub(budget.free) {
+        None => 0,
+        Some(doublings) => {
+            let wait = budget.wait_ms.saturating_mul(1 << doublings.min(20)).min(budget.wait_max_ms);
+            view.now.saturating_add(wait)
+        }
+    };
+    let deadline = view.now.saturating_add(budget.memory_ms).max(until);
+    effects.push(Effect::Put(budget.key.clone(), Tries { count, until }.entry(deadline, view.now)));
+    Ok(())
+}
+
+fn forgive(view: &View<'_>, forgiven: &Forgiven, effects: &mut Vec<Effect>) -> Outcome {
+    for key in &forgiven.all {
+        if view.live(key).is_some() {
+            effects.push(Effect::Remove(key.clone()));
+        }
+    }
+    for key in &forgiven.one {
+        if let Some(entry) = view.live(key) {
+            let tries = Tries::read(Some(entry.clone()));
+            let fewer = Tries { count: tries.count.saturating_sub(1), until: 0 };
+            effects.push(Effect::Put(key.clone(), fewer.entry(entry.deadline(), view.now)));
+        }
+    }
+    Outcome::Done
+}
+
+/// A count of tries as it lies in its entry: count u32, then the end of the wait i64, little-endian.
+struct Tries {
+    count: u32,
+    until: Millis,
+}
+
+impl Tries {
+    fn read(entry: Option<Entry>) -> Self {
+        let parts = entry.as_ref().and_then(|e| e.value().split_first_chunk::<4>());
+        let count = parts.map_or(0, |(count, _)| u32::from_le_bytes(*count));
+        let until = parts.and_then(|(_, rest)| rest.try_into().ok().map(i64::from_le_bytes)).unwrap_or(0);
+        Self { count, until }
+    }
+
+    fn entry(&self, deadline: Millis, stamp: Millis) -> Entry {
+        let mut value = self.count.to_le_bytes().to_vec();
+        value.extend_from_slice(&self.until.to_le_bytes());
+        Entry::plain(&value, deadline, stamp)
+    }
+}

@@ -1,0 +1,287 @@
+//! Users: who has an account, in SQLite, fed by the log alone.
+//!
+//! The index of the last applied log entry is written in the same transaction as what it did, so a replay skips what is
+//! there. There is no fsync per write (WAL, `synchronous=NORMAL`): the log is the journal, and it is purged only after
+//! [`Users::checkpoint`]. One connection writes; a few others read.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use moka::sync::Cache;
+use parking_lot::Mutex;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+
+use super::change::{LinkUse, UserChange, UserOutcome};
+use super::user_changes;
+use crate::clock::Millis;
+
+const READERS: usize = 2;
+/// Users whose rows are kept in memory: those who were asked for lately.
+const CACHED: u64 = 100_000;
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS users (
+        id TEXT PRIMARY KEY, email TEXT NOT NULL UNIQUE, first_name TEXT NOT NULL, last_name TEXT NOT NULL,
+        password_hash TEXT NOT NULL, groups TEXT NOT NULL, created_at INTEGER NOT NULL, admin INTEGER NOT NULL,
+        approved INTEGER NOT NULL, verified INTEGER NOT NULL, disabled INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS users_admin ON users (admin) WHERE admin = 1;
+    CREATE TABLE IF NOT EXISTS links (
+        digest BLOB PRIMARY KEY, user TEXT, expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    INSERT OR IGNORE INTO meta VALUES ('applied', 0), ('format', 1);
+";
+
+/// A person with an account. Never carries the password hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    pub id: String,
+    /// Normalised.
+    pub email: String,
+    /// May be empty.
+    pub first_name: String,
+    /// May be empty.
+    pub last_name: String,
+    pub groups: Vec<String>,
+    /// Milliseconds since the Unix epoch.
+    pub created_at: Millis,
+    pub admin: bool,
+    pub approved: bool,
+    pub verified: bool,
+    pub disabled: bool,
+}
+
+/// A user as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserRow {
+    pub user: Arc<User>,
+    /// Empty: no password yet.
+    pub password_hash: String,
+}
+
+/// The database of users of one generation.
+pub struct Users {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    readers: [Mutex<Connection>; READERS],
+    cache: Cache<String, Arc<UserRow>>,
+    /// Counts writes, so that a row read before one is not cached after it.
+    version: Mutex<u64>,
+    applied: AtomicU64,
+}
+
+impl Users {
+    /// Opens the database at `path`, making it if need be.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, is no database of ours, or fails SQLite's own quick check.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let writer = connect(path)?;
+        let check = writer
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
+            .map_err(|e| named(path, &e))?;
+        if check != "ok" {
+            return Err(named(path, &check));
+        }
+        writer.execute_batch(SCHEMA).map_err(|e| named(path, &e))?;
+        let applied = meta(&writer, "applied").map_err(|e| named(path, &e))?;
+        let reader = || {
+            let reader =
+                Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+                    .and_then(|c| c.pragma_update(None, "cache_size", -512).map(|()| c));
+            reader.map(Mutex::new).map_err(|e| named(path, &e))
+        };
+        let readers = [reader()?, reader()?];
+        let cache = Cache::builder().max_capacity(CACHED).build();
+        let applied = AtomicU64::new(applied);
+        Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), readers, cache, version: Mutex::new(0), applied })
+    }
+
+    /// Where the database lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The log index up to which changes are in here.
+    pub fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Acquire)
+    }
+
+    /// Applies the changes of log entry after log entry, in one transaction. Those that are in here already are passed
+    /// over and answered `Done`: nobody waits for them.
+    ///
+    /// # Errors
+    /// When the disk or the database fails; nothing of the batch is in then, and the node must stop.
+    pub fn apply(&self, batch: &[(u64, &UserChange)]) -> io::Result<Vec<UserOutcome>> {
+        let Some(last) = batch.iter().map(|(index, _)| *index).max() else { return Ok(Vec::new()) };
+        let mut writer = self.writer.lock();
+        let outcomes = self.write(&mut writer, batch, last).map_err(|e| named(&self.path, &e))?;
+        let mut version = self.version.lock();
+        *version += 1;
+        match batch {
+            [(_, change)] => user_changes::touched(change).into_iter().for_each(|id| self.cache.invalidate(id)),
+            _ => self.cache.invalidate_all(),
+        }
+        self.applied.fetch_max(last, Ordering::Release);
+        Ok(outcomes)
+    }
+
+    fn write(
+        &self,
+        writer: &mut Connection,
+        batch: &[(u64, &UserChange)],
+        last: u64,
+    ) -> rusqlite::Result<Vec<UserOutcome>> {
+        let done = self.applied();
+        let transaction = writer.transaction()?;
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for (index, change) in batch {
+            let outcome = if *index <= done { UserOutcome::Done } else { user_changes::apply(&transaction, change)? };
+            outcomes.push(outcome);
+        }
+        transaction.execute("UPDATE meta SET value = max(value, ?1) WHERE name = 'applied'", [last as i64])?;
+        transaction.commit()?;
+        Ok(outcomes)
+    }
+
+    /// The user with this id, if their row is in memory.
+    pub fn cached(&self, id: &str) -> Option<Arc<UserRow>> {
+        self.cache.get(id)
+    }
+
+    /// The user with this id.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn by_id(&self, id: &str) -> io::Result<Option<Arc<UserRow>>> {
+        if let Some(row) = self.cache.get(id) {
+            return Ok(Some(row));
+        }
+        let before = *self.version.lock();
+        let Some(row) = self.read(|c| one(c, "id", id))? else { return Ok(None) };
+        let row = Arc::new(row);
+        let version = self.version.lock();
+        if *version == before {
+            self.cache.insert(row.user.id.clone(), row.clone());
+        }
+        Ok(Some(row))
+    }
+
+    /// The user with this normalised address.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn by_email(&self, email: &str) -> io::Result<Option<Arc<UserRow>>> {
+        self.read(|c| one(c, "email", email)).map(|row| row.map(Arc::new))
+    }
+
+    /// Users in the order of their addresses, those after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn list(&self, after: &str, limit: u32) -> io::Result<Vec<UserRow>> {
+        self.read(|c| {
+            let mut rows = c.prepare_cached("SELECT * FROM users WHERE email > ?1 ORDER BY email LIMIT ?2")?;
+            rows.query_map(params![after, limit], row)?.collect()
+        })
+    }
+
+    /// How many users there are.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn count(&self) -> io::Result<u64> {
+        self.read(|c| c.query_row("SELECT count(*) FROM users", [], |row| row.get::<_, i64>(0))).map(|n| n as u64)
+    }
+
+    /// Whether anybody may administer.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn has_admin(&self) -> io::Result<bool> {
+        self.read(user_changes::has_admin)
+    }
+
+    /// What the unspent link with this digest is for, if it is still good at `now`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn link(&self, digest: &[u8; 32], now: Millis) -> io::Result<Option<LinkUse>> {
+        self.read(|c| user_changes::link(c, digest, now))
+    }
+
+    /// Writes a consistent copy to `target`, which must not exist.
+    ///
+    /// # Errors
+    /// When the disk or the database fails.
+    pub fn copy_to(&self, target: &Path) -> io::Result<()> {
+        let name = target.to_str().ok_or_else(|| named(target, &"path is not UTF-8"))?;
+        self.read(|c| c.execute("VACUUM INTO ?1", [name]).map(|_| ()))
+    }
+
+    /// Makes everything applied so far durable in the database file itself. Whoever purges the log does this first.
+    ///
+    /// # Errors
+    /// When the disk fails, or a reader held the checkpoint up: then the log must not be purged.
+    pub fn checkpoint(&self) -> io::Result<()> {
+        let writer = self.writer.lock();
+        let _quiet: Vec<_> = self.readers.iter().map(Mutex::lock).collect();
+        let busy: i64 = writer
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+            .map_err(|e| named(&self.path, &e))?;
+        if busy != 0 {
+            return Err(named(&self.path, &"checkpoint was held up by a reader"));
+        }
+        Ok(())
+    }
+
+    fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> io::Result<T> {
+        let reader = self.readers.iter().find_map(Mutex::try_lock).unwrap_or_else(|| self.readers[0].lock());
+        query(&reader).map_err(|e| named(&self.path, &e))
+    }
+}
+
+fn connect(path: &Path) -> io::Result<Connection> {
+    let opened = Connection::open(path).and_then(|c| {
+        c.pragma_update(None, "journal_mode", "WAL")?;
+        c.pragma_update(None, "synchronous", "NORMAL")?;
+        c.pragma_update(None, "wal_autocheckpoint", 4_000)?;
+        c.pragma_update(None, "cache_size", -2_000)?;
+        c.pragma_update(None, "trusted_schema", false)?;
+        Ok(c)
+    });
+    opened.map_err(|e| named(path, &e))
+}
+
+fn one(c: &Connection, column: &str, value: &str) -> rusqlite::Result<Option<UserRow>> {
+    c.prepare_cached(&format!("SELECT * FROM users WHERE {column} = ?1"))?.query_row([value], row).optional()
+}
+
+fn row(row: &Row<'_>) -> rusqlite::Result<UserRow> {
+    let groups: String = row.get("groups")?;
+    let user = User {
+        id: row.get("id")?,
+        email: row.get("email")?,
+        first_name: row.get("first_name")?,
+        last_name: row.get("last_name")?,
+        groups: groups.split(',').filter(|g| !g.is_empty()).map(str::to_owned).collect(),
+        created_at: row.get("created_at")?,
+        admin: row.get("admin")?,
+        approved: row.get("approved")?,
+        verified: row.get("verified")?,
+        disabled: row.get("disabled")?,
+    };
+    Ok(UserRow { user: Arc::new(user), password_hash: row.get("password_hash")? })
+}
+
+fn meta(c: &Connection, name: &str) -> rusqlite::Result<u64> {
+    c.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get::<_, i64>(0)).map(|n| n as u64)
+}
+
+/// Every failure says which file.
+fn named(path: &Path, cause: &dyn std::fmt::Display) -> io::Error {
+    io::Error::other(format!("{}: {cause}", path.display()))
+}
