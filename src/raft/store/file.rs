@@ -9,7 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::panic::catch_unwind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -54,10 +54,13 @@ pub fn open(path: &Path, fresh: Identity) -> io::Result<Opened> {
     let database =
         catch_unwind(|| open_database(path)).unwrap_or_else(|_| Err(damaged("its pages contradict each other")));
     let database = database.map_err(|e| explain(path, &e))?;
+    // Left by a crash between the two names; nobody makes a new file while this one is here.
+    let _ = fs::remove_file(draft_of(path));
     load(database).map_err(|e| explain(path, &e))
 }
 
-fn explain(path: &Path, error: &io::Error) -> io::Error {
+/// The error with the file's name and a hint.
+pub fn explain(path: &Path, error: &io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::ResourceBusy => {
             about(path, error, "stop the other process, or give this one its own data directory")
@@ -71,7 +74,7 @@ fn explain(path: &Path, error: &io::Error) -> io::Error {
 fn create(path: &Path, fresh: Identity) -> io::Result<()> {
     let parent = parent_of(path);
     create_directories(parent)?;
-    let draft = path.with_extension("new");
+    let draft = draft_of(path);
     match fs::remove_file(&draft) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
@@ -202,6 +205,10 @@ pub fn compact(database: &mut Database, path: &Path, min: u64) -> io::Result<boo
         return Ok(false);
     }
     database.compact().map_err(broken)
+}
+
+fn draft_of(path: &Path) -> PathBuf {
+    path.with_extension("new")
 }
 
 fn parent_of(path: &Path) -> &Path {

@@ -40,6 +40,10 @@ async fn what_a_crash_left_of_making_a_file_does_not_matter() {
     let dir = dir();
     fs::write(dir.path.with_extension("new"), b"half a file").unwrap();
     assert_eq!(open(&dir.path).identity(), NODE);
+
+    fs::hard_link(&dir.path, dir.path.with_extension("new")).unwrap();
+    assert_eq!(open(&dir.path).identity(), NODE);
+    assert!(!dir.path.with_extension("new").exists());
 }
 
 #[tokio::test]
