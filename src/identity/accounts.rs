@@ -218,7 +218,8 @@ impl Identity {
             let ours = |(key, _): &(crate::state::Key, _)| key.as_bytes().starts_with(&prefix);
             generation.entries.iter().filter(ours).filter_map(live).collect()
         };
-        let sessions: Vec<Session> = tokio::task::spawn_blocking(collect).await.map_err(|e| Error::broken("listing", e))?;
+        let sessions: Vec<Session> =
+            tokio::task::spawn_blocking(collect).await.map_err(|e| Error::broken("listing", e))?;
         let current = |session: &Session| {
             let signed = session.facts.signed.as_ref();
             signed.is_none_or(|signed| self.state.epoch(&signed.user, now) == signed.epoch)
@@ -228,7 +229,9 @@ impl Identity {
 
     async fn view(&self, session: Session) -> Result<SessionView> {
         let email = match &session.facts.signed {
-            Some(signed) => self.row_by_id(signed.user.clone()).await?.map_or(String::new(), |row| row.user.email.clone()),
+            Some(signed) => {
+                self.row_by_id(signed.user.clone()).await?.map_or(String::new(), |row| row.user.email.clone())
+            }
             None => String::new(),
         };
         Ok(SessionView { listed: listed(&session, None), email, session })

@@ -178,7 +178,12 @@ impl Identity {
     ) -> Result<Granted> {
         let value_max = limits::SESSION_VALUE_MAX as u64;
         let Some(session) = &visitor.session else { return self.begin_anonymous(patch, add, client).await };
-        let edit = Edit { key: session.key.clone(), merge: Value::Object(patch.clone()).to_string(), add: add.clone(), value_max };
+        let edit = Edit {
+            key: session.key.clone(),
+            merge: Value::Object(patch.clone()).to_string(),
+            add: add.clone(),
+            value_max,
+        };
         match self.log.submit(Op::Edit(edit)).await? {
             Outcome::Session(entry) => {
                 let session = Session { entry, ..session.clone() };

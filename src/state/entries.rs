@@ -5,8 +5,8 @@
 //! away. Beside it, per user, the keys of their sessions, for listing and ending only; the epoch decides.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use moka::Expiry;

@@ -8,7 +8,8 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -49,11 +50,17 @@ pub fn open(path: &Path, fresh: Identity) -> io::Result<Opened> {
     if !path.try_exists()? {
         create(path, fresh).map_err(|e| about(path, &e, "check the directory's owner, permissions and free space"))?;
     }
-    let database = open_database(path).map_err(|e| explain(path, &e))?;
+    // redb may panic over a page that cannot be, instead of saying so.
+    let database =
+        catch_unwind(|| open_database(path)).unwrap_or_else(|_| Err(damaged("its pages contradict each other")));
+    let database = database.map_err(|e| explain(path, &e))?;
+    // Left by a crash between the two names; nobody makes a new file while this one is here.
+    let _ = fs::remove_file(draft_of(path));
     load(database).map_err(|e| explain(path, &e))
 }
 
-fn explain(path: &Path, error: &io::Error) -> io::Error {
+/// The error with the file's name and a hint.
+pub fn explain(path: &Path, error: &io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::ResourceBusy => {
             about(path, error, "stop the other process, or give this one its own data directory")
@@ -67,7 +74,7 @@ fn explain(path: &Path, error: &io::Error) -> io::Error {
 fn create(path: &Path, fresh: Identity) -> io::Result<()> {
     let parent = parent_of(path);
     create_directories(parent)?;
-    let draft = path.with_extension("new");
+    let draft = draft_of(path);
     match fs::remove_file(&draft) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
@@ -105,18 +112,12 @@ fn open_database(path: &Path) -> io::Result<Database> {
         DatabaseError::RepairAborted => damaged("it cannot be repaired"),
         e => broken(e),
     })?;
+    // A file that was closed cleanly is either whole or an error: redb closes with a two-phase commit, so it has no
+    // older one to go back to. What it may repair here is its list of free pages.
     if !walked.load(Ordering::Relaxed) && !database.check_integrity().map_err(broken)? {
-        refuse_for_good(&database)?;
+        tracing::warn!(file = %path.display(), "the log file's list of free pages was damaged, and is rebuilt");
     }
     Ok(database)
-}
-
-/// redb has just gone back to an older commit, though the file was closed cleanly: the newest acknowledged entries may
-/// be gone, and from now on nobody could see it. So that is written into the file itself.
-fn refuse_for_good(database: &Database) -> io::Result<()> {
-    let write = database.begin_write().map_err(broken)?;
-    rows::set_meta(&write, rows::DAMAGED, &"pages of it were damaged while it was closed")?;
-    write.commit().map_err(broken)
 }
 
 /// Reads and checks what the file says of itself.
@@ -127,9 +128,6 @@ pub fn load(database: Database) -> io::Result<Opened> {
     if format != Some(rows::FORMAT) {
         let found = format.map_or("none".to_owned(), |f| f.to_string());
         return Err(damaged(format!("its format is {found}, this program reads {}", rows::FORMAT)));
-    }
-    if let Some(why) = rows::meta::<String>(&meta, rows::DAMAGED)? {
-        return Err(damaged(why));
     }
     let missing = |name| damaged(format!("row {name:?} is missing"));
     let node = rows::meta(&meta, rows::NODE)?.ok_or_else(|| missing(rows::NODE))?;
@@ -207,6 +205,10 @@ pub fn compact(database: &mut Database, path: &Path, min: u64) -> io::Result<boo
         return Ok(false);
     }
     database.compact().map_err(broken)
+}
+
+fn draft_of(path: &Path) -> PathBuf {
+    path.with_extension("new")
 }
 
 fn parent_of(path: &Path) -> &Path {

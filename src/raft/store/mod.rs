@@ -67,7 +67,7 @@ impl Store {
     pub fn open_as(path: impl AsRef<Path>, fresh: Identity) -> io::Result<Self> {
         let path = path.as_ref();
         let mut opened = file::open(path, fresh)?;
-        if file::compact(&mut opened.database, path, file::COMPACT_MIN)? {
+        if file::compact(&mut opened.database, path, file::COMPACT_MIN).map_err(|e| file::explain(path, &e))? {
             tracing::info!(file = %path.display(), "the log file was compacted");
         }
         Self::start(opened, path)
@@ -231,11 +231,19 @@ impl RaftLogStorage<TypeConfig> for Store {
     }
 
     async fn truncate_after(&mut self, last: Option<LogId>) -> io::Result<()> {
-        self.ask(|done| Wish::Truncate(last, done), |tail| Ok(tail.truncate_after(last))).await
+        let note = |tail: &mut tail::Tail| {
+            tail.truncate_after(last);
+            Ok(())
+        };
+        self.ask(|done| Wish::Truncate(last, done), note).await
     }
 
     async fn purge(&mut self, upto: LogId) -> io::Result<()> {
-        self.queue(Wish::Purge(upto), |tail| Ok(tail.purge(upto))).await
+        let note = |tail: &mut tail::Tail| {
+            tail.purge(upto);
+            Ok(())
+        };
+        self.queue(Wish::Purge(upto), note).await
     }
 }
 

@@ -77,18 +77,19 @@ impl View {
 /// Entries in index order, read piece by piece. Made by [`Store::records`].
 pub struct Records {
     store: Store,
-    left: RangeInclusive<u64>,
+    /// What is still to be yielded; `None` after an error.
+    left: Option<RangeInclusive<u64>>,
     ready: vec::IntoIter<Entry>,
 }
 
 impl Records {
     pub(super) fn new(store: Store, range: RangeInclusive<u64>) -> Self {
-        Self { store, left: range, ready: Vec::new().into_iter() }
+        Self { store, left: Some(range), ready: Vec::new().into_iter() }
     }
 
     /// The next entries, beginning with `start`.
-    fn read(&self, start: u64) -> io::Result<Vec<Entry>> {
-        let end = self.left.end().saturating_add(1);
+    fn read(&self, start: u64, last: u64) -> io::Result<Vec<Entry>> {
+        let end = last.saturating_add(1);
         let entries = self.store.view(start..end, READ_BYTES)?.entries()?;
         match entries.first() {
             Some(first) if first.log_id.index == start => Ok(entries),
@@ -104,19 +105,15 @@ impl Iterator for Records {
     type Item = io::Result<Entry>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        let mut left = self.left.take()?;
+        let (start, last) = (left.next()?, *left.end());
         if self.ready.len() == 0 {
-            if self.left.is_empty() {
-                return None;
-            }
-            match self.read(*self.left.start()) {
+            match self.read(start, last) {
                 Ok(entries) => self.ready = entries.into_iter(),
-                Err(e) => {
-                    self.left = 1..=0;
-                    return Some(Err(e));
-                }
+                Err(e) => return Some(Err(e)),
             }
         }
-        self.left.next();
+        self.left = Some(left);
         self.ready.next().map(Ok)
     }
 }

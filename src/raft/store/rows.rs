@@ -33,8 +33,6 @@ pub const VOTE: &str = "vote";
 pub const COMMITTED: &str = "committed";
 /// The last entry that was purged. Rows up to it may linger for a moment: they do not count.
 pub const PURGED: &str = "purged";
-/// Why the file must not be used any more.
-pub const DAMAGED: &str = "damaged";
 
 /// Who this node is. Drawn when the file is made, before any vote, and never changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

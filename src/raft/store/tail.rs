@@ -37,6 +37,8 @@ pub struct Tail {
     /// The last entry, or the last purged one when there is none.
     pub last: Option<LogId>,
     slots: VecDeque<Slot>,
+    /// The first index that the log holds, if it holds any.
+    start: u64,
     /// The index of the first slot, or of the next entry when there is no slot.
     first: u64,
     bytes: usize,
@@ -53,7 +55,8 @@ pub struct Found {
 impl Tail {
     /// Stands where the log was found to stand on disk.
     pub fn stand(&mut self, purged: Option<LogId>, last: Option<LogId>) {
-        (self.purged, self.last, self.first) = (purged, last, last.next_index());
+        (self.purged, self.last) = (purged, last);
+        (self.start, self.first) = (purged.next_index(), last.next_index());
     }
 
     /// Takes entries that are on their way to the disk.
@@ -62,6 +65,9 @@ impl Tail {
     /// `InvalidInput` when they do not follow the last entry: a log has no gaps. Nothing is taken then.
     pub fn append(&mut self, entries: &[Arc<Entry>]) -> io::Result<()> {
         let mut last = self.last;
+        if last.is_none() {
+            self.start = entries.first().map_or(0, |first| first.log_id.index);
+        }
         for entry in entries {
             if last.is_some() && entry.log_id.index != last.next_index() {
                 let why = format!("entry {} cannot follow entry {}", entry.log_id.index, last.next_index() - 1);
@@ -98,6 +104,7 @@ impl Tail {
     pub fn purge(&mut self, upto: LogId) {
         while self.first <= upto.index && self.pop_front().is_some() {}
         self.first = self.first.max(upto.index + 1);
+        self.start = self.start.max(upto.index + 1);
         self.purged = self.purged.max(Some(upto));
         self.last = self.last.max(self.purged);
     }
@@ -122,7 +129,7 @@ impl Tail {
     /// What of `range` the log holds, as far as it is in memory. With `bytes`, only as much from the beginning of the
     /// range as weighs that, but at least one entry: nothing from memory when the beginning is on disk.
     pub fn find(&self, range: Range<u64>, bytes: usize) -> Found {
-        let start = range.start.max(self.purged.next_index());
+        let start = range.start.max(self.start);
         let end = range.end.min(self.last.next_index());
         let on_disk = start..end.min(self.first).max(start);
         let mut entries = Vec::new();

@@ -235,7 +235,7 @@ impl Writer {
     /// The rows that the next step of a purge removes.
     fn purge_step(&self) -> Option<Range<u64>> {
         let end = self.purged.next_index().min(self.rows.end).min(self.rows.start + PURGE_ROWS);
-        (self.rows.start < end).then(|| self.rows.start..end)
+        (self.rows.start < end).then_some(self.rows.start..end)
     }
 
     /// The mark comes first, the rows follow in steps: rows at or below the mark do not count, so a crash in between
@@ -267,7 +267,7 @@ impl Writer {
     }
 
     fn answer(&self, wish: Wish, result: &io::Result<()>) {
-        let told = result.as_ref().map(|()| ()).map_err(|e| io::Error::new(e.kind(), e.to_string()));
+        let told = result.as_ref().copied().map_err(|e| io::Error::new(e.kind(), e.to_string()));
         match wish {
             Wish::Append(entries, flushed) => {
                 if told.is_ok() {

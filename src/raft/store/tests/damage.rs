@@ -1,0 +1,161 @@
+//! Files that are not what they were.
+
+use std::fs;
+use std::panic::catch_unwind;
+
+use super::*;
+use crate::state::codec;
+
+const ENTRIES: u64 = 400;
+
+/// The bytes of a log of [`ENTRIES`] entries, after a clean stop and after a kill.
+async fn logs() -> [Vec<u8>; 2] {
+    let dir = dir();
+    let mut store = open(&dir.path);
+    store.save_vote(&vote(2)).await.unwrap();
+    for index in 0..ENTRIES {
+        append(&store, vec![entry(2, index)]).await;
+    }
+    store.save_committed(Some(id(2, 300))).await.unwrap();
+    append(&store, entries(2, ENTRIES..=ENTRIES)).await;
+    let killed = fs::read(&dir.path).unwrap();
+    drop(store);
+    [fs::read(&dir.path).unwrap(), killed]
+}
+
+/// Opens a damaged file. Answers whether it was refused; a log that opens has a beginning of the true entries, as far
+/// as the last commit, or the one before when the damage looks like a torn write, and can be read.
+async fn refused(bytes: &[u8], at_least: u64, what: &str) -> bool {
+    let dir = dir();
+    fs::write(&dir.path, bytes).unwrap();
+    let opened = catch_unwind(|| Store::open_as(&dir.path, NODE)).unwrap_or_else(|_| panic!("panic: {what}"));
+    let store = match opened {
+        Ok(store) => store,
+        Err(e) => {
+            let said = e.to_string();
+            assert!(said.contains("log.redb") && said.contains("; hint: "), "{what}: {said}");
+            return true;
+        }
+    };
+    assert_eq!(store.identity(), NODE, "{what}");
+    assert_eq!(store.clone().read_vote().await.unwrap(), Some(vote(2)), "{what}");
+    let found = read(&store, ..).await;
+    assert!(found.len() as u64 >= at_least, "{what}: {} entries", found.len());
+    assert_eq!(found, entries(2, 0..=found.len() as u64 - 1), "{what}");
+    false
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_cut_short_is_refused_or_whole() {
+    for (log, at_least) in logs().await.into_iter().zip([ENTRIES + 1, ENTRIES]) {
+        for cut in (0..40).map(|n| log.len() * n / 40).chain([1, 4_095, 4_096, log.len() - 1]) {
+            let refused = refused(&log[..cut], at_least, &format!("cut to {cut} bytes")).await;
+            assert!(refused || cut > log.len() / 2, "a file of {cut} bytes was opened");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flipped_bit_is_noticed_or_harmless() {
+    let mut noticed = 0;
+    for (log, (name, at_least)) in logs().await.into_iter().zip([("closed", ENTRIES + 1), ("killed", ENTRIES)]) {
+        let header = (0..512).step_by(7);
+        let anywhere = (0..160).map(|n| 512 + (n * 7_919 + n * n * 131) % (log.len() - 512));
+        for at in header.chain(anywhere) {
+            let mut flipped = log.clone();
+            flipped[at] ^= 1 << (at % 8);
+            noticed += u32::from(refused(&flipped, at_least, &format!("{name} file, byte {at} flipped")).await);
+        }
+    }
+    assert!(noticed > 20, "{noticed} flips noticed");
+}
+
+#[tokio::test]
+async fn other_files_are_refused() {
+    let dir = dir();
+    for bytes in [&b""[..], b"hello", &[0; 70_000]] {
+        fs::write(&dir.path, bytes).unwrap();
+        let said = refusal(&dir.path).to_string();
+        assert!(said.contains("log.redb") && said.contains("; hint: "), "{said}");
+    }
+    fs::remove_file(&dir.path).unwrap();
+    drop(redb::Database::create(&dir.path).unwrap());
+    assert!(refusal(&dir.path).to_string().contains("; hint: "));
+}
+
+#[tokio::test]
+async fn a_log_with_a_missing_row_is_refused() {
+    for missing in [0, 5, 8] {
+        let said = after_change(|write| {
+            write.open_table(rows::LOG).unwrap().remove(missing).unwrap();
+        })
+        .await;
+        assert!(said.contains("entries are missing: 9 rows where 0 to 9 should be"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_lost_committed_entries_is_refused() {
+    let said = after_change(|write| {
+        write.open_table(rows::LOG).unwrap().remove(9).unwrap();
+        rows::set_meta(write, rows::COMMITTED, &Some(id(1, 9))).unwrap();
+    })
+    .await;
+    assert!(said.contains("it ends before entry 9, but entries before 10 were committed"), "{said}");
+}
+
+#[tokio::test]
+async fn a_row_that_does_not_decode_or_is_another_entry_is_refused() {
+    let undecodable = put(9, b"\x01\xff\xff".to_vec()).await;
+    assert!(undecodable.contains("log entry 9: frame does not decode"), "{undecodable}");
+    let of_another_format = put(9, b"\x02".to_vec()).await;
+    assert!(of_another_format.contains("log entry 9: frame of format 2"), "{of_another_format}");
+    let misplaced = put(9, codec::encode(&entry(1, 8))).await;
+    assert!(misplaced.contains("log entry 9: its row holds entry 8"), "{misplaced}");
+    let too_new = put(8, codec::encode(&entry(7, 8))).await;
+    assert!(too_new.contains("entry 8 has a later term than the entry after it"), "{too_new}");
+}
+
+#[tokio::test]
+async fn a_damaged_row_deep_in_the_log_is_named_when_it_is_read() {
+    let dir = dir();
+    let store = open(&dir.path);
+    append(&store, entries(1, 0..=99)).await;
+    drop(store);
+    disk::change(&dir.path, |write| {
+        write.open_table(rows::LOG).unwrap().insert(3, b"\x01\xff".as_slice()).unwrap();
+    });
+    let mut store = open(&dir.path);
+    assert_eq!(read(&store, 4..).await.len(), 96);
+    let refused = store.try_get_log_entries(0..10).await.unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+    assert!(refused.to_string().contains("log.redb: log entry 3: "), "{refused}");
+}
+
+#[tokio::test]
+async fn another_layout_and_a_lost_identity_are_refused() {
+    let format = after_change(|write| rows::set_meta(write, rows::FORMAT_NAME, &2u32).unwrap()).await;
+    assert!(format.contains("its format is 2, this program reads 1; hint: "), "{format}");
+    let nobody = after_change(|write| {
+        write.open_table(rows::META).unwrap().remove(rows::NODE).unwrap();
+    })
+    .await;
+    assert!(nobody.contains("row \"node\" is missing"), "{nobody}");
+}
+
+/// What opening says of a log of ten entries that was changed.
+async fn after_change(change: impl FnOnce(&redb::WriteTransaction)) -> String {
+    let dir = dir();
+    let store = open(&dir.path);
+    append(&store, entries(1, 0..=9)).await;
+    drop(store);
+    disk::change(&dir.path, change);
+    refusal(&dir.path).to_string()
+}
+
+async fn put(index: u64, row: Vec<u8>) -> String {
+    after_change(|write| {
+        write.open_table(rows::LOG).unwrap().insert(index, row.as_slice()).unwrap();
+    })
+    .await
+}
