@@ -1,0 +1,209 @@
+//! Harness: real nodes in this process, and the people and services that talk to them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use reqwest::header::{COOKIE, HeaderMap, SET_COOKIE};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde_json::{Value, json};
+use sojourn::clock::{Clock, ManualClock};
+use sojourn::config::{Config, File, Sources};
+use sojourn::node::{self, RunningNode};
+use tempfile::TempDir;
+
+/// When every test begins, log time: a Sunday in September 2026.
+pub const START: i64 = 1_790_000_000_000;
+/// A password that breaks no rule.
+pub const PASSWORD: &str = "correct horse battery";
+
+/// A node in this process, with a clock that moves only when told.
+pub struct Node {
+    running: Option<RunningNode>,
+    dir: Arc<TempDir>,
+    settings: Vec<(&'static str, String)>,
+    pub clock: Arc<ManualClock>,
+    pub url: String,
+}
+
+impl Node {
+    /// A new node with the default settings.
+    pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// A new node with these settings on top of the defaults.
+    pub async fn with(settings: &[(&'static str, &str)]) -> Self {
+        let dir = Arc::new(tempfile::tempdir().expect("a directory"));
+        let settings = settings.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+        let mut node = Self { running: None, dir, settings, clock: Arc::new(ManualClock::at(START)), url: String::new() };
+        node.open().await;
+        node
+    }
+
+    async fn open(&mut self) {
+        let running = node::start_with(self.config(), self.clock.clone()).await.expect("the node starts");
+        self.url = format!("http://{}", running.web);
+        self.running = Some(running);
+    }
+
+    fn config(&self) -> Config {
+        let mut flags = vec![
+            ("data", self.data().display().to_string(), "--data"),
+            ("web.listen", "127.0.0.1:0".to_owned(), "--listen"),
+            ("metrics.listen", "127.0.0.1:0".to_owned(), "--metrics"),
+        ];
+        flags.extend(self.settings.iter().map(|(key, value)| (*key, value.clone(), "test")));
+        let file = File::IfPresent("/nonexistent/sojourn.toml".into());
+        Config::load(&Sources { file, environment: Vec::new(), flags }).expect("the settings are sound")
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("node")
+    }
+
+    /// The link that makes the first admin, as the first start gave it.
+    pub fn first_admin_path(&self) -> String {
+        let link = self.running.as_ref().and_then(|node| node.first_admin.as_ref()).expect("the first start");
+        format!("/link/{}", link.url.rsplit('/').next().expect("a link has a token"))
+    }
+
+    /// Where its metrics are.
+    pub fn metrics_url(&self) -> String {
+        let address = self.running.as_ref().and_then(|node| node.metrics).expect("metrics are on");
+        format!("http://{address}/metrics")
+    }
+
+    /// Stops gracefully.
+    pub async fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop().await.expect("the node stops");
+        }
+    }
+
+    /// Stops gracefully and starts again on the same data; the address changes.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        self.open().await;
+    }
+
+    /// Lets time pass on both clocks.
+    pub fn pass(&self, secs: i64) {
+        self.clock.advance(secs * 1_000);
+    }
+
+    /// Wall clock now, milliseconds.
+    pub fn wall_ms(&self) -> i64 {
+        self.clock.wall_ms()
+    }
+
+    /// Somebody with an empty cookie jar.
+    pub fn visitor(&self) -> Visitor {
+        Visitor::at(&self.url)
+    }
+
+    /// Somebody who has just signed up and in.
+    pub async fn person(&self, email: &str) -> Visitor {
+        let mut person = self.visitor();
+        person.sign_up(email).await;
+        assert_eq!(person.sign_in(email, PASSWORD).await.status(), StatusCode::OK);
+        person
+    }
+}
+
+/// A browser, as far as HTTP can tell: it keeps cookies, and shows each request exactly.
+#[derive(Clone)]
+pub struct Visitor {
+    http: reqwest::Client,
+    url: String,
+    /// Name and value, as received.
+    pub cookies: Vec<(String, String)>,
+}
+
+impl Visitor {
+    /// Somebody with an empty cookie jar, at this node.
+    pub fn at(url: &str) -> Self {
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
+        Self { http, url: url.to_owned(), cookies: Vec::new() }
+    }
+
+    /// The same person at another address of the cluster, or after a restart.
+    pub fn moved_to(&self, node: &Node) -> Self {
+        Self { url: node.url.clone(), ..self.clone() }
+    }
+
+    /// A request with the cookies, not sent yet.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        if self.cookies.is_empty() { request } else { request.header(COOKIE, self.cookie_header()) }
+    }
+
+    /// What the `Cookie` header holds.
+    pub fn cookie_header(&self) -> String {
+        self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Sends a request and keeps the cookies that come back.
+    pub async fn send(&mut self, request: RequestBuilder) -> Response {
+        let response = request.send().await.expect("the node answers");
+        self.keep(response.headers());
+        response
+    }
+
+    /// `GET`.
+    pub async fn get(&mut self, path: &str) -> Response {
+        let request = self.request(Method::GET, path);
+        self.send(request).await
+    }
+
+    /// `POST` of JSON.
+    pub async fn post(&mut self, path: &str, body: &Value) -> Response {
+        let request = self.request(Method::POST, path).json(body);
+        self.send(request).await
+    }
+
+    /// `POST` of a form.
+    pub async fn form(&mut self, path: &str, fields: &[(&str, &str)]) -> Response {
+        let request = self.request(Method::POST, path).form(fields);
+        self.send(request).await
+    }
+
+    /// Makes an account.
+    pub async fn sign_up(&mut self, email: &str) {
+        let body = json!({"email": email, "password": PASSWORD, "first_name": "Ada", "last_name": "Stout"});
+        let response = self.post("/api/v1/signup", &body).await;
+        assert_eq!(response.status(), StatusCode::CREATED);
+    }
+
+    /// Signs in by JSON.
+    pub async fn sign_in(&mut self, email: &str, password: &str) -> Response {
+        self.post("/api/v1/signin", &json!({"email": email, "password": password})).await
+    }
+
+    /// Whether the session cookie is honoured.
+    pub async fn is_signed_in(&mut self) -> bool {
+        match self.get("/profile").await.status() {
+            StatusCode::OK => true,
+            StatusCode::UNAUTHORIZED => false,
+            other => panic!("/profile answered {other}"),
+        }
+    }
+
+    fn keep(&mut self, headers: &HeaderMap) {
+        for header in headers.get_all(SET_COOKIE) {
+            let text = header.to_str().expect("cookies are ASCII");
+            let (pair, attributes) = text.split_once(';').unwrap_or((text, ""));
+            let (name, value) = pair.split_once('=').expect("a cookie has a name");
+            self.cookies.retain(|(held, _)| held != name);
+            if !attributes.contains("Max-Age=0") {
+                self.cookies.push((name.to_owned(), value.to_owned()));
+            }
+        }
+    }
+}
+
+/// The JSON of a response.
+pub async fn body(response: Response) -> Value {
+    let text = response.text().await.expect("a body");
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("no JSON: {e}: {text}"))
+}
