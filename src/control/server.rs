@@ -92,7 +92,7 @@ fn cannot_listen(data: &Path, cause: &io::Error) -> Error {
         io::ErrorKind::AddrInUse => "stop that node first, or give this one a --data directory of its own",
         _ => "the data directory must exist and belong to the user that runs the node",
     };
-    Error::Broken(format!("cannot listen on {}: {cause}\nhint: {hint}", data.join(super::SOCKET).display()))
+    Error::Broken(format!("cannot listen on {}: {cause}\n  hint: {hint}", data.join(super::SOCKET).display()))
 }
 
 /// Our own user, or root. The socket's mode says so too, but only a moment after it appeared.
