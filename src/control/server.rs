@@ -1,8 +1,8 @@
 //! Server: the node's side of the control socket.
 //!
 //! Requests of one connection are answered one after another. Every line, silence and number of connections is bounded,
-//! and a waiting command hears from us every few seconds, so that it can tell work from death. Once the node stops, what
-//! is under way is finished and idle connections are closed.
+//! and a waiting command hears from us every few seconds, so that it can tell work from death. Once the node stops,
+//! what is under way is finished and idle connections are closed.
 
 use std::io;
 use std::path::Path;
