@@ -17,7 +17,7 @@ pub const URI_MAX: usize = 8 << 10;
 pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a request may take from its first byte to its answer.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long an idle connection is kept; longer than the 60 s of common balancers, so that they are the side that closes.
+/// How long an idle connection is kept; longer than common balancers' 60 s, so that they are the side that closes.
 pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(75);
 /// How long a TLS handshake may take.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -9,7 +9,9 @@ use super::{Common, Failure, output};
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Print every setting with its value, default and meaning, as TOML
-    #[command(after_help = "Example:\n  sojourn config print > sojourn.toml\n\nSecrets are never printed.")]
+    #[command(
+        after_help = "Example:\n  sojourn config print --config sojourn.toml > whole.toml\n\nSecrets are never printed."
+    )]
     Print {
         /// Print JSON instead, with where each value comes from
         #[arg(long)]

@@ -38,7 +38,7 @@ pub use failure::Failure;
 Examples:
   sojourn                                run a node on data/node, at http://localhost:3000
   sojourn user add ada@example.com --admin
-  sojourn config print > sojourn.toml    every setting with its default and meaning
+  sojourn config print                   every setting with its value, default and meaning
 
 Exit status: 0 done, 1 failed, 2 wrong use."
 )]

@@ -1,7 +1,7 @@
 //! Output: aligned tables for people, JSON for programs, progress bars for whoever waits.
 //!
-//! Names, agents and addresses come from strangers: control characters are taken out before they reach a terminal, which
-//! might obey them.
+//! Names, agents and addresses come from strangers: control characters are taken out before they reach a terminal,
+//! which might obey them.
 
 use std::io::{self, IsTerminal, Write};
 

@@ -164,7 +164,7 @@ fn from_environment(variables: &[(OsString, OsString)], problems: &mut Vec<Probl
             continue;
         }
         let Some((setting, in_file)) = setting_of(&name) else {
-            if !is_service_link(&name, &value.to_string_lossy()) {
+            if !is_kubernetes_link(&name, &value.to_string_lossy()) {
                 problems.push(Problem::unknown_variable(&name));
             }
             continue;
@@ -214,11 +214,11 @@ fn read_secret(name: &str, path: &Path) -> Result<String, Problem> {
 
 /// Kubernetes sets variables for every service in the namespace; one that is called `sojourn` or `sojourn-web` would
 /// otherwise keep the program from starting.
-fn is_service_link(name: &str, value: &str) -> bool {
-    let service = name.ends_with("_SERVICE_HOST") || name.contains("_SERVICE_PORT");
+fn is_kubernetes_link(name: &str, value: &str) -> bool {
+    let host = name.ends_with("_SERVICE_HOST") || name.contains("_SERVICE_PORT");
     let link = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
     let detail = ["_TCP_PROTO", "_TCP_PORT", "_TCP_ADDR", "_UDP_PROTO", "_UDP_PORT", "_UDP_ADDR"];
-    service || (name.contains("_PORT") && (link || detail.iter().any(|end| name.ends_with(end))))
+    host || (name.contains("_PORT") && (link || detail.iter().any(|end| name.ends_with(end))))
 }
 
 /// What a flag or variable says, in the shape that the file would have; left as text where it does not fit.

@@ -44,7 +44,7 @@ impl<'a> Reader<'a> {
         parse(setting, &value).unwrap_or_else(|hint| {
             let shown = super::print::toml(&value);
             self.problems.push(Problem::value(setting, &shown, &self.source(key), hint));
-            parse(setting, &default_value(setting)).ok().expect("defaults are allowed")
+            parse(setting, &default_value(setting)).expect("defaults are allowed")
         })
     }
 

@@ -166,13 +166,13 @@ pub static SETTINGS: &[Setting] = &[
         key: "cluster.stale_reads",
         default: r#""0s""#,
         kind: Kind::Duration(0, DAY),
-        meaning: "how much longer a node that is cut off answers from what it knows; revoked sessions live that long there",
+        meaning: "how much longer a node that is cut off goes on answering, for revoked sessions too",
     },
     Setting {
         key: "sessions.cookie",
         default: r#""auto""#,
         kind: Kind::CookieName,
-        meaning: "name of the session cookie; auto: __Host-sojourn on https, __Secure-sojourn with a domain, sojourn on http",
+        meaning: "the session cookie; auto: __Host-sojourn on https, __Secure-sojourn with a domain, else sojourn",
     },
     Setting {
         key: "sessions.domain",

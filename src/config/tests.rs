@@ -151,7 +151,7 @@ fn unknown_keys_are_named_all_at_once_with_the_nearest_known_one() {
 }
 
 #[test]
-fn variables_that_kubernetes_sets_for_a_service_are_no_settings() {
+fn variables_that_kubernetes_sets_are_no_settings() {
     given("")
         .env("SOJOURN_SERVICE_HOST", "10.0.0.1")
         .env("SOJOURN_SERVICE_PORT_HTTP", "3000")
@@ -367,11 +367,11 @@ fn every_setting_is_printed_with_meaning_and_default() {
     [cluster]
     # the longest that a revoked session may still be honoured anywhere (default: "1s")
     max_staleness = "1s"
-    # how much longer a node that is cut off answers from what it knows; revoked sessions live that long there (default: "0s")
+    # how much longer a node that is cut off goes on answering, for revoked sessions too (default: "0s")
     stale_reads = "0s"
 
     [sessions]
-    # name of the session cookie; auto: __Host-sojourn on https, __Secure-sojourn with a domain, sojourn on http (default: "auto")
+    # the session cookie; auto: __Host-sojourn on https, __Secure-sojourn with a domain, else sojourn (default: "auto")
     cookie = "auto"
     # domain whose hosts all receive the session cookie; empty: only the host of public_url (default: "")
     domain = ""

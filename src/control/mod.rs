@@ -1,8 +1,8 @@
 //! Control: the door over which commands speak to a running node.
 //!
 //! A Unix socket in the data directory, mode 0600: whoever may read the data may command the node, and nobody else. One
-//! JSON line asks; one or more JSON lines answer; a backup is followed by its raw bytes. The server knows no rooms: what
-//! a request does is said by an [`Operator`], which `node` is.
+//! JSON line asks; one or more JSON lines answer; a backup is followed by its raw bytes. The server knows no rooms:
+//! what a request does is said by an [`Operator`], which `node` is.
 //!
 //! Deliberately absent: TCP, and any way to ask for a session id or a password hash.
 

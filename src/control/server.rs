@@ -1,8 +1,8 @@
 //! Server: the node's side of the control socket.
 //!
 //! Requests of one connection are answered one after another. Every line, silence and number of connections is bounded,
-//! and a waiting command hears from us every few seconds, so that it can tell work from death. Once the node stops, what
-//! is under way is finished and idle connections are closed.
+//! and a waiting command hears from us every few seconds, so that it can tell work from death. Once the node stops,
+//! what is under way is finished and idle connections are closed.
 
 use std::io;
 use std::path::Path;
@@ -92,7 +92,7 @@ fn cannot_listen(data: &Path, cause: &io::Error) -> Error {
         io::ErrorKind::AddrInUse => "stop that node first, or give this one a --data directory of its own",
         _ => "the data directory must exist and belong to the user that runs the node",
     };
-    Error::Broken(format!("cannot listen on {}: {cause}\nhint: {hint}", data.join(super::SOCKET).display()))
+    Error::Broken(format!("cannot listen on {}: {cause}\n  hint: {hint}", data.join(super::SOCKET).display()))
 }
 
 /// Our own user, or root. The socket's mode says so too, but only a moment after it appeared.

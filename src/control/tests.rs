@@ -141,7 +141,7 @@ fn a_socket_left_by_a_dead_node_is_replaced_and_a_live_one_is_not() {
     let node = Node::start();
     let _inside = node.runtime.enter();
     let second = Server::open(&node.data).err().map(|e| e.to_string()).unwrap_or_default();
-    assert!(second.contains("another node listens there\nhint: stop that node first"), "{second}");
+    assert!(second.contains("another node listens there\n  hint: stop that node first"), "{second}");
     assert_eq!(node.connect().ask(&Request::Health).expect("answers"), ready());
 
     let left = node.dir.path().join("left");
