@@ -81,7 +81,7 @@ pub async fn start(config: Config) -> Result<RunningNode> {
 ///
 /// # Errors
 /// As [`start`].
-pub async fn start_with(config: Config, clock: Arc<dyn Clock>) -> Result<RunningNode> {
+pub async fn start_with(mut config: Config, clock: Arc<dyn Clock>) -> Result<RunningNode> {
     let started = Instant::now();
     let directory = Directory::open(&config.data)?;
     directory.keep_secret(config.secret.as_ref())?;
@@ -90,6 +90,8 @@ pub async fn start_with(config: Config, clock: Arc<dyn Clock>) -> Result<Running
         Some(address) => Some(bind("metrics.listen", address).await?),
         None => None,
     };
+    let address = |listener: &TcpListener| listener.local_addr().map_err(|e| Error::broken("listening", e));
+    config.listening_on(address(&web_listener)?);
     let control = Server::open(&config.data)?;
     let state = open_state(&config.data).await?;
     let settings = raft::Settings { max_staleness: config.cluster.max_staleness };
@@ -98,7 +100,6 @@ pub async fn start_with(config: Config, clock: Arc<dyn Clock>) -> Result<Running
     let identity = Arc::new(open_identity(&config, (state.clone(), log.clone()), secrets)?);
     let first_admin = if directory.is_new() { identity.first_admin_link().await? } else { None };
 
-    let address = |listener: &TcpListener| listener.local_addr().map_err(|e| Error::broken("listening", e));
     let mut node = RunningNode {
         web: address(&web_listener)?,
         metrics: metrics_listener.as_ref().map(address).transpose()?,

@@ -146,6 +146,20 @@ impl RaftLog {
 
     /// Waits for the log to fail; answers why. A node whose log failed must stop.
     pub async fn failed(&self) -> String {
+        let mut disk = self.store.failed();
+        let disk = async {
+            match disk.wait_for(Option::is_some).await {
+                Ok(why) => why.as_deref().unwrap_or_default().to_owned(),
+                Err(_) => "the log's writer ended".into(),
+            }
+        };
+        tokio::select! {
+            why = disk => why,
+            why = self.core_failed() => why,
+        }
+    }
+
+    async fn core_failed(&self) -> String {
         let mut metrics = self.raft.metrics();
         loop {
             if let Err(fatal) = &metrics.borrow_watched().running_state {
