@@ -1,0 +1,111 @@
+//! Landing: the beer counter and the session panel. Looking creates nothing; pouring does.
+
+use serde::Serialize;
+
+use super::frame::Frame;
+use super::render;
+use crate::clock::Millis;
+use crate::error::Result;
+use crate::identity::{Session, Visitor};
+
+/// The longest beer name that is shown, characters. An app may have written anything there.
+const NAME_MAX: usize = 120;
+
+/// Strokes that fit on the mat, in groups of five. The landlord then takes a new one.
+const MAT_STROKES: u64 = 30;
+
+/// Where each group of five stands on the mat: two rows.
+const MAT_GROUPS: [(u16, u16); 6] = [(81, 190), (124, 190), (167, 190), (210, 190), (124, 230), (167, 230)];
+
+/// A live session, as pages tell of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct SessionView {
+    /// The public name of the session; its id never leaves the cookie.
+    handle: String,
+    /// Seconds.
+    expires_in: i64,
+    /// What a full bar means, seconds.
+    idle_secs: i64,
+    /// The same in words.
+    left: String,
+}
+
+impl SessionView {
+    pub fn of(session: &Session, now: Millis) -> Self {
+        let idle_secs = (session.facts.idle_ms / 1_000).max(1);
+        Self::new(session.handle(), session.expires_in(now), idle_secs)
+    }
+
+    pub fn new(handle: String, expires_in: i64, idle_secs: i64) -> Self {
+        let expires_in = expires_in.max(0);
+        Self { handle, expires_in, idle_secs: idle_secs.max(expires_in), left: super::words::span(expires_in) }
+    }
+}
+
+/// What the landing page shows besides who is looking.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Landing {
+    /// How many were poured in this session.
+    pub beers: u64,
+    /// The name of the last one.
+    pub beer: Option<String>,
+    tally: Vec<Group>,
+    pub session: Option<SessionView>,
+}
+
+/// Up to five strokes on the mat, and where they stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Group {
+    x: u16,
+    y: u16,
+    strokes: u64,
+}
+
+impl Landing {
+    pub fn new(beers: u64, beer: Option<&str>, session: Option<SessionView>) -> Self {
+        let beer = beer.map(|name| name.chars().take(NAME_MAX).collect()).filter(|name: &String| !name.is_empty());
+        Self { beers, beer, tally: tally(beers), session }
+    }
+
+    fn of(session: Option<&Session>, now: Millis) -> Self {
+        let Some(session) = session else { return Self::default() };
+        let data = session.data();
+        let beers = data.get("beers").and_then(serde_json::Value::as_u64).unwrap_or(0);
+        let beer = data.get("beer").and_then(serde_json::Value::as_str);
+        Self::new(beers, beer, Some(SessionView::of(session, now)))
+    }
+
+    pub fn html(&self, visitor: &Visitor) -> Result<String> {
+        render("landing.html", &Frame::of("Craft Beer", "/", visitor), self)
+    }
+}
+
+fn tally(beers: u64) -> Vec<Group> {
+    if beers == 0 {
+        return Vec::new();
+    }
+    let on_mat = (beers - 1) % MAT_STROKES + 1;
+    let groups = MAT_GROUPS.into_iter().zip((0..on_mat).step_by(5));
+    groups.map(|((x, y), before)| Group { x, y, strokes: (on_mat - before).min(5) }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mat_has_a_stroke_for_every_beer_until_it_is_full() {
+        for beers in 0..=MAT_STROKES {
+            assert_eq!(tally(beers).iter().map(|g| g.strokes).sum::<u64>(), beers);
+        }
+        assert_eq!(tally(31).iter().map(|g| g.strokes).sum::<u64>(), 1);
+        assert_eq!(tally(u64::MAX).len(), 3);
+    }
+
+    #[test]
+    fn a_full_bar_is_never_shorter_than_what_is_left() {
+        let view = SessionView::new("h".to_owned(), 3_660, 3_600);
+        assert_eq!((view.expires_in, view.idle_secs), (3_660, 3_660));
+        assert_eq!(SessionView::new("h".to_owned(), -1, 3_600).expires_in, 0);
+    }
+}
