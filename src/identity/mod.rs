@@ -128,6 +128,13 @@ impl Identity {
     pub fn now(&self) -> Millis {
         todo!()
     }
+    /// Whether this node may answer: fresh, and a leader is known.
+    ///
+    /// # Errors
+    /// `NotDone` with the reason.
+    pub async fn ready(&self) -> Result<()> {
+        todo!()
+    }
     /// Whose request this is. Slides the session's deadline when that is worth it. Never creates anything.
     ///
     /// # Errors

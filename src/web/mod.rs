@@ -1,13 +1,41 @@
 //! Web: the HTTP door. Pages for people, JSON for services, health for machines.
+//!
+//! A connection comes in through `accept`, a request walks through `serve` (route, origin rule, body, content type,
+//! the route's own function) and leaves as a `Reply` that carries the security headers. Functions behind routes have
+//! one form, `async fn name(door: &Door, request: &Request) -> Result<Reply>`; what an error looks like from outside
+//! is decided in one place, `problem`.
 
+pub mod form;
+pub mod headers;
+pub mod pages;
+pub mod problem;
 pub mod reply;
 pub mod request;
+pub mod route;
+mod settings;
 
 use std::sync::Arc;
 
-use crate::identity::Identity;
+use crate::error::Result;
+use crate::identity::{Identity, Visitor};
+pub use problem::Problem;
+pub use reply::Reply;
+pub use request::Request;
+pub use route::{Route, Takes};
+pub use settings::{Settings, SignUps};
 
-/// What every handler is given.
+/// What every route's function is given.
 pub struct Door {
     pub identity: Arc<Identity>,
+    pub settings: Settings,
+}
+
+impl Door {
+    /// Whose request this is, by its cookies. Creates nothing.
+    ///
+    /// # Errors
+    /// Those of [`Identity::visitor`].
+    pub async fn visitor(&self, request: &Request) -> Result<Visitor> {
+        self.identity.visitor(&request.cookies(&self.settings)).await
+    }
 }

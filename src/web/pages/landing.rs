@@ -1,11 +1,13 @@
 //! Landing: the beer counter and the session panel. Looking creates nothing; pouring does.
 
+use hyper::StatusCode;
 use serde::Serialize;
 
 use super::frame::Frame;
 use super::render;
 use crate::clock::Millis;
 use crate::error::Result;
+use crate::web::{Door, Reply, Request, reply};
 use crate::identity::{Session, Visitor};
 
 /// The longest beer name that is shown, characters. An app may have written anything there.
@@ -16,6 +18,20 @@ const MAT_STROKES: u64 = 30;
 
 /// Where each group of five stands on the mat: two rows.
 const MAT_GROUPS: [(u16, u16); 6] = [(81, 190), (124, 190), (167, 190), (210, 190), (124, 230), (167, 230)];
+
+/// `GET /`
+pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
+    let visitor = door.visitor(request).await?;
+    let page = Landing::of(visitor.session.as_ref(), door.identity.now());
+    Ok(reply::html(StatusCode::OK, page.html(&visitor)?))
+}
+
+/// `POST /pour`
+pub async fn pour(door: &Door, request: &Request) -> Result<Reply> {
+    let visitor = door.visitor(request).await?;
+    let granted = door.identity.pour(&visitor, &request.client()).await?;
+    reply::grant(reply::redirect("/")?, &door.settings, &granted)
+}
 
 /// A live session, as pages tell of it.
 #[derive(Debug, Clone, Serialize)]

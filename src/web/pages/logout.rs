@@ -1,9 +1,54 @@
 //! Sign-out: at once for those who typed the address or came from a page of ours, after a question for all others.
 
+use hyper::StatusCode;
+use hyper::header::{HeaderName, REFERER};
+
 use super::frame::Frame;
 use super::render;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::identity::Visitor;
+use crate::web::{Door, Reply, Request, reply};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+
+/// `GET /logout`
+pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
+    if is_meant(door, request) {
+        return submit(door, request).await;
+    }
+    let visitor = door.visitor(request).await?;
+    Ok(reply::html(StatusCode::OK, question(&visitor)?))
+}
+
+/// `POST /logout`
+pub async fn submit(door: &Door, request: &Request) -> Result<Reply> {
+    match door.visitor(request).await {
+        Ok(visitor) => door.identity.sign_out(&visitor).await?,
+        // Cookies that contradict each other end no session, but they can be taken back.
+        Err(Error::Malformed(_)) => {}
+        Err(error) => return Err(error),
+    }
+    reply::forget(reply::redirect("/")?, &door.settings)
+}
+
+/// Whether the person themselves asked: they typed the address or came from a page of ours. A browser that only
+/// fetches ahead asks for nobody, and one that says nothing of the sort (plain http) names the page before.
+fn is_meant(door: &Door, request: &Request) -> bool {
+    if request.headers.get(SEC_PURPOSE).is_some() {
+        return false;
+    }
+    match (request.headers.get(SEC_FETCH_SITE), request.headers.get(REFERER)) {
+        (Some(site), _) => matches!(site.as_bytes(), b"same-origin" | b"none"),
+        (None, Some(before)) => before.to_str().is_ok_and(|url| is_under(url, door.settings.origin())),
+        (None, None) => true,
+    }
+}
+
+/// Whether an address lies on this origin.
+fn is_under(url: &str, origin: &str) -> bool {
+    url.strip_prefix(origin).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
+}
 
 /// The page that asks.
 pub fn question(visitor: &Visitor) -> Result<String> {

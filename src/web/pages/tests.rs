@@ -61,7 +61,7 @@ fn account(text: &str) -> Account {
         since: Moment::day(NOON),
         notice: None,
         profile: Profile { first_name: text.to_owned(), last_name: text.to_owned(), trouble: None },
-        password_hint: text.to_owned(),
+        password_hint: super::PASSWORD_HINT,
         password_trouble: None,
         sessions: vec![row(text, true), row(text, false), row("Android", false)],
     }
@@ -74,7 +74,7 @@ fn sign_in(text: &str) -> SignInForm {
 }
 
 fn sign_up(text: &str) -> SignUpForm {
-    let mut form = SignUpForm::new(String::new(), super::PASSWORD_HINT.to_owned());
+    let mut form = SignUpForm::new(String::new(), super::PASSWORD_HINT);
     form.email = format!("{text}@example.com");
     form.first_name = text.to_owned();
     form.last_name = text.to_owned();
@@ -84,7 +84,7 @@ fn sign_up(text: &str) -> SignUpForm {
 /// Every page in every state, with `text` wherever somebody else's words may stand.
 fn pages(text: &str) -> Vec<(String, String)> {
     let (guest, member) = (Visitor::default(), visitor(text));
-    let hint = super::PASSWORD_HINT.to_owned();
+    let hint = super::PASSWORD_HINT;
     let mut out = vec![
         ("landing-new", Landing::default().html(&guest)),
         ("landing-poured", Landing::new(1, Some(text), Some(session(text))).html(&guest)),
@@ -93,7 +93,7 @@ fn pages(text: &str) -> Vec<(String, String)> {
         ("signin", SignInForm::new(String::new()).html(&guest)),
         ("signin-failed", SignInForm { trouble: trouble("", "Invalid credentials."), ..sign_in(text) }.html(&guest)),
         ("signin-done", SignInForm { notice: Some("Done."), remember: true, ..sign_in(text) }.html(&guest)),
-        ("signup", SignUpForm::new("/x".to_owned(), hint.clone()).html(&guest)),
+        ("signup", SignUpForm::new("/x".to_owned(), hint).html(&guest)),
         ("signup-password", SignUpForm { trouble: trouble("password", text), ..sign_up(text) }.html(&guest)),
         ("signup-taken", SignUpForm { trouble: trouble("email", text), ..sign_up(text) }.html(&guest)),
         ("signup-blank", SignUpForm { trouble: trouble("", text), ..sign_up(text) }.html(&guest)),
@@ -104,10 +104,10 @@ fn pages(text: &str) -> Vec<(String, String)> {
         ("account-wrong", Account { password_trouble: trouble("current", text), ..account(text) }.html(&member)),
         ("account-wait", Account { password_trouble: trouble("", text), ..account(text) }.html(&member)),
         ("logout", logout::question(&member)),
-        ("link-admin", LinkForm::of(LinkPurpose::FirstAdmin, hint.clone()).html()),
+        ("link-admin", LinkForm::of(LinkPurpose::FirstAdmin, hint).html()),
     ];
     let known = LinkPurpose::SetPassword { email: text.to_owned() };
-    out.push(("link-password", LinkForm::of(known.clone(), hint.clone()).html()));
+    out.push(("link-password", LinkForm::of(known.clone(), hint).html()));
     out.push(("link-wrong", LinkForm { trouble: trouble("password", text), ..LinkForm::of(known, hint) }.html()));
     let mut pages: Vec<_> = out.into_iter().map(|(name, page)| (name.to_owned(), page.expect(name))).collect();
     for status in [400, 401, 403, 404, 405, 413, 415, 422, 429, 500, 503, 504] {
