@@ -170,8 +170,7 @@ impl Account {
         let user = visitor.user.as_ref().ok_or(Error::NotSignedIn)?;
         let now = door.identity.now();
         let sessions = door.identity.sessions(visitor).await?;
-        let profile =
-            Profile { first_name: user.first_name.clone(), last_name: user.last_name.clone(), trouble: None };
+        let profile = Profile { first_name: user.first_name.clone(), last_name: user.last_name.clone(), trouble: None };
         Ok(Self {
             since: Moment::day(user.created_at),
             notice: None,

@@ -100,7 +100,7 @@ fn texts(status: StatusCode) -> (&'static str, &'static str, &'static str, Way) 
 }
 
 /// An error's fragment as a sentence.
-fn sentence(fragment: &str) -> String {
+pub fn sentence(fragment: &str) -> String {
     let mut letters = fragment.chars();
     let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
     let end = if fragment.ends_with(['.', '!', '?']) { "" } else { "." };

@@ -7,8 +7,8 @@ use super::frame::Frame;
 use super::render;
 use crate::clock::Millis;
 use crate::error::Result;
-use crate::web::{Door, Reply, Request, reply};
 use crate::identity::{Session, Visitor};
+use crate::web::{Door, Reply, Request, reply};
 
 /// The longest beer name that is shown, characters. An app may have written anything there.
 const NAME_MAX: usize = 120;

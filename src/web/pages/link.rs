@@ -43,7 +43,7 @@ pub async fn submit(door: &Door, request: &Request) -> Result<Reply> {
         Ok(()) => reply::redirect(AFTERWARDS),
         Err(Error::NotFound(_)) => gone(),
         Err(error) => {
-            let refusal = Refusal::of(error, if admin { &FIELDS } else { &FIELDS[1..2] })?;
+            let refusal = wrong(error, &page)?;
             page.trouble = Some(refusal.trouble.clone());
             Ok(refusal.reply(page.html()?))
         }
@@ -65,6 +65,18 @@ async fn spend(door: &Door, request: &Request, form: &Form, page: &LinkForm) -> 
     };
     door.identity.spend_admin_link(token, given, &client).await?;
     Ok(())
+}
+
+/// What the form says. A conflict is not always about the address: there may be an admin by now.
+fn wrong(error: Error, page: &LinkForm) -> Result<Refusal> {
+    match error {
+        Error::Conflict(message) => Ok(Refusal {
+            status: StatusCode::CONFLICT,
+            trouble: Trouble::form(error::sentence(&message)),
+            retry_after_secs: None,
+        }),
+        other => Refusal::of(other, if page.email_known { &["password"] } else { &FIELDS }),
+    }
 }
 
 /// Unknown, spent and too old look the same from outside.

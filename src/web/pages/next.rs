@@ -29,9 +29,9 @@ pub fn checked(next: &str, allowed: Allowed<'_>) -> Option<String> {
     fine.then(|| encoded(next))
 }
 
-/// As [`checked`], for a `Location` that always is one.
-pub fn or_default(next: &str, default: &str, allowed: Allowed<'_>) -> String {
-    checked(next, allowed).unwrap_or_else(|| default.to_owned())
+/// What [`checked`] found, or the default page.
+pub fn or_home(next: &str) -> &str {
+    if next.is_empty() { "/home" } else { next }
 }
 
 /// `?next=…` for a link to another page, empty when there is nothing to keep.

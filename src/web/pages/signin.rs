@@ -9,9 +9,6 @@ use crate::error::Result;
 use crate::identity::{SignIn, Visitor};
 use crate::web::{Door, Reply, Request, reply};
 
-/// Where a sign-in leads that was not on its way to anywhere.
-pub const AFTERWARDS: &str = "/home";
-
 /// `GET /login`: `next` (where to go afterwards), `failed` (the form of the JSON door was refused), `done` (a one-time
 /// link was spent).
 pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
@@ -20,7 +17,7 @@ pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
     let visitor = door.visitor(request).await?;
     // Without the second cookie the account page sends people here: they must see the form.
     if visitor.user.is_some() && visitor.own {
-        return reply::redirect(if next.is_empty() { AFTERWARDS } else { &next });
+        return reply::redirect(next::or_home(&next));
     }
     let mut page = SignInForm::new(next);
     if queries.has("failed") {
@@ -38,16 +35,10 @@ pub async fn submit(door: &Door, request: &Request) -> Result<Reply> {
     let next = next::checked(form.text("next")?, allowed(&door.settings)).unwrap_or_default();
     let email = form.text("email")?.to_owned();
     let mut page = SignInForm { email, remember: form.flag("remember"), ..SignInForm::new(next) };
-    let given = SignIn {
-        email: page.email.clone(),
-        password: form.secret("password").to_owned(),
-        remember: page.remember,
-    };
+    let given =
+        SignIn { email: page.email.clone(), password: form.secret("password").to_owned(), remember: page.remember };
     match door.identity.sign_in(given, &visitor, &request.client()).await {
-        Ok((_, granted)) => {
-            let to = if page.next.is_empty() { AFTERWARDS } else { &page.next };
-            reply::grant(reply::redirect(to)?, &door.settings, &granted)
-        }
+        Ok((_, granted)) => reply::grant(reply::redirect(next::or_home(&page.next))?, &door.settings, &granted),
         Err(error) => {
             let refusal = Refusal::of(error, &["email", "password"])?;
             page.trouble = Some(refusal.trouble.clone());

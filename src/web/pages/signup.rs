@@ -4,7 +4,6 @@ use hyper::StatusCode;
 use serde::Serialize;
 
 use super::frame::Frame;
-use super::signin::AFTERWARDS;
 use super::{PASSWORD_HINT, Refusal, Trouble, allowed, next, render};
 use crate::error::{Error, Result};
 use crate::identity::{Granted, Proof, SignUp, Visitor};
@@ -19,7 +18,7 @@ pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
     let next = next::checked(queries.text("next")?, allowed(&door.settings)).unwrap_or_default();
     let visitor = door.visitor(request).await?;
     if visitor.user.is_some() && visitor.own {
-        return reply::redirect(if next.is_empty() { AFTERWARDS } else { &next });
+        return reply::redirect(next::or_home(&next));
     }
     if door.settings.signup != SignUps::Open {
         return closed(&visitor);
@@ -43,10 +42,7 @@ pub async fn submit(door: &Door, request: &Request) -> Result<Reply> {
         ..SignUpForm::new(next, PASSWORD_HINT)
     };
     match sign_up(door, request, &visitor, (&form, given)).await {
-        Ok(granted) => {
-            let to = if page.next.is_empty() { AFTERWARDS } else { &page.next };
-            reply::grant(reply::redirect(to)?, &door.settings, &granted)
-        }
+        Ok(granted) => reply::grant(reply::redirect(next::or_home(&page.next))?, &door.settings, &granted),
         Err(Error::Forbidden(_)) => closed(&visitor),
         Err(error) => {
             let refusal = Refusal::of(error, &FIELDS)?;
@@ -65,12 +61,7 @@ fn filled(form: &Form) -> Result<SignUp> {
     })
 }
 
-async fn sign_up(
-    door: &Door,
-    request: &Request,
-    visitor: &Visitor,
-    (form, given): (&Form, SignUp),
-) -> Result<Granted> {
+async fn sign_up(door: &Door, request: &Request, visitor: &Visitor, (form, given): (&Form, SignUp)) -> Result<Granted> {
     // The page asks for all four. A program that leaves the names out altogether may: accounts need none.
     let blank = |name: &str, value: &str| form.has(name) && value.trim().is_empty();
     if blank("first_name", &given.first_name) || blank("last_name", &given.last_name) {

@@ -68,12 +68,11 @@ pub fn span(secs: i64) -> String {
 /// A wait in seconds, rounded up, so that whoever waits that long has waited long enough: "2 minutes" for 61.
 pub fn wait(secs: u64) -> String {
     let secs = i64::try_from(secs).unwrap_or(i64::MAX / 2).clamp(1, i64::MAX / 2);
-    let unit = match secs {
-        ..=99 => 1,
-        100..=5_999 => 60,
-        _ => 3_600,
-    };
-    span((secs + unit - 1) / unit * unit)
+    match secs {
+        ..=99 => counted(secs, "second"),
+        100..=5_999 => span((secs + 59) / 60 * 60),
+        _ => span((secs + 3_599) / 3_600 * 3_600),
+    }
 }
 
 fn counted(n: i64, name: &str) -> String {
