@@ -13,11 +13,15 @@ use crate::web::{Door, Reply, Request, reply};
 /// The longest beer name that is shown, characters. An app may have written anything there.
 const NAME_MAX: usize = 120;
 
-/// Strokes that fit on the mat, in groups of five. The landlord then takes a new one.
+/// Strokes that fit on the mat. The landlord then takes a new one.
 const MAT_STROKES: u64 = 30;
 
-/// Where each group of five stands on the mat: two rows.
-const MAT_GROUPS: [(u16, u16); 6] = [(81, 190), (124, 190), (167, 190), (210, 190), (124, 230), (167, 230)];
+/// The rows of the mat, in the units of its drawing: how many groups of five each takes, and how far down it is.
+const MAT_ROWS: [(u64, u64); 2] = [(4, 188), (2, 228)];
+// The middle of the mat, how wide a group is, and how far one stands from the next.
+const MAT_MIDDLE: u64 = 160;
+const GROUP_WIDTH: u64 = 24;
+const GROUP_STEP: u64 = 43;
 
 /// `GET /`
 pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
@@ -72,8 +76,8 @@ pub struct Landing {
 /// Up to five strokes on the mat, and where they stand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Group {
-    x: u16,
-    y: u16,
+    x: u64,
+    y: u64,
     strokes: u64,
 }
 
@@ -96,13 +100,23 @@ impl Landing {
     }
 }
 
+/// The strokes on the mat, each row in the middle.
 fn tally(beers: u64) -> Vec<Group> {
     if beers == 0 {
         return Vec::new();
     }
-    let on_mat = (beers - 1) % MAT_STROKES + 1;
-    let groups = MAT_GROUPS.into_iter().zip((0..on_mat).step_by(5));
-    groups.map(|((x, y), before)| Group { x, y, strokes: (on_mat - before).min(5) }).collect()
+    let mut left = (beers - 1) % MAT_STROKES + 1;
+    let mut groups = Vec::new();
+    for (room, y) in MAT_ROWS {
+        let here = left.div_ceil(5).min(room);
+        let width = GROUP_STEP * here.saturating_sub(1) + GROUP_WIDTH;
+        for nth in 0..here {
+            let strokes = left.min(5);
+            groups.push(Group { x: MAT_MIDDLE - width / 2 + GROUP_STEP * nth, y, strokes });
+            left -= strokes;
+        }
+    }
+    groups
 }
 
 #[cfg(test)]
@@ -115,7 +129,7 @@ mod tests {
             assert_eq!(tally(beers).iter().map(|g| g.strokes).sum::<u64>(), beers);
         }
         assert_eq!(tally(31).iter().map(|g| g.strokes).sum::<u64>(), 1);
-        assert_eq!(tally(u64::MAX).len(), 3);
+        assert_eq!(tally(u64::MAX).len(), 3, "2^64 - 1 leaves 15 on the mat");
     }
 
     #[test]

@@ -36,16 +36,16 @@ fn visitor(text: &str) -> Visitor {
     Visitor { session: None, user: Some(Arc::new(user)), own: true }
 }
 
-fn session(text: &str) -> SessionView {
-    SessionView::new(text.to_owned(), 3_541, 3_600)
+fn session() -> SessionView {
+    SessionView::new("q3kX0Zr9Yb1tVwLm5NcD7A".to_owned(), 3_541, 3_600)
 }
 
 fn row(text: &str, current: bool) -> Row {
     let listed = Listed {
-        handle: if current { "q3kX0Zr9Yb1tVwLm5NcD7A".to_owned() } else { text.to_owned() },
+        handle: if current { "q3kX0Zr9Yb1tVwLm5NcD7A" } else { "Hs81-pTnq0_FbXw2aEoKdQ" }.to_owned(),
         begun: NOON - 7_200_000,
         expires: NOON + 3_541_000,
-        address: "2001:db8:85a3::8a2e:370:7334".to_owned(),
+        address: if current { "2001:db8:85a3:1234:5678:8a2e:370:7334".to_owned() } else { text.to_owned() },
         agent: format!("Firefox on {text}"),
         current,
     };
@@ -87,9 +87,9 @@ fn pages(text: &str) -> Vec<(String, String)> {
     let hint = super::PASSWORD_HINT;
     let mut out = vec![
         ("landing-new", Landing::default().html(&guest)),
-        ("landing-poured", Landing::new(1, Some(text), Some(session(text))).html(&guest)),
-        ("landing-member", Landing::new(1_234_567, Some(text), Some(session(text))).html(&member)),
-        ("landing-some", Landing::new(13, Some(text), Some(session(text))).html(&member)),
+        ("landing-poured", Landing::new(1, Some(text), Some(session())).html(&guest)),
+        ("landing-member", Landing::new(1_234_567, Some(text), Some(session())).html(&member)),
+        ("landing-some", Landing::new(13, Some(text), Some(session())).html(&member)),
         ("signin", SignInForm::new(String::new()).html(&guest)),
         ("signin-failed", SignInForm { trouble: trouble("", "Invalid credentials."), ..sign_in(text) }.html(&guest)),
         ("signin-done", SignInForm { notice: Some("Done."), remember: true, ..sign_in(text) }.html(&guest)),
@@ -98,7 +98,7 @@ fn pages(text: &str) -> Vec<(String, String)> {
         ("signup-taken", SignUpForm { trouble: trouble("email", text), ..sign_up(text) }.html(&guest)),
         ("signup-blank", SignUpForm { trouble: trouble("", text), ..sign_up(text) }.html(&guest)),
         ("closed", Closed::html(&guest)),
-        ("home", Home { first_name: text.to_owned(), session: session(text) }.html(&member)),
+        ("home", Home { first_name: text.to_owned(), session: session() }.html(&member)),
         ("account", account(text).html(&member)),
         ("account-saved", Account { notice: Some("Saved."), ..account(text) }.html(&member)),
         ("account-wrong", Account { password_trouble: trouble("current", text), ..account(text) }.html(&member)),
