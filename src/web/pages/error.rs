@@ -14,18 +14,7 @@ struct Oops {
     title: &'static str,
     what: String,
     todo: String,
-    /// What to quote to the operator; empty when there is nothing to look for.
-    request: String,
     way: Way,
-}
-
-/// What stands beside the sentence, where there is any.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Aside<'a> {
-    /// What the `Retry-After` header says, seconds.
-    pub wait: Option<u64>,
-    /// The id under which the log tells more.
-    pub request: Option<&'a str>,
 }
 
 /// The one link.
@@ -35,19 +24,28 @@ struct Way {
     label: &'static str,
 }
 
+/// A wait that passes while the page is read, seconds.
+const BRIEF_SECS: u64 = 5;
+
 const START: Way = Way { href: "/", label: "Go to the start" };
 const SIGN_IN: Way = Way { href: "/login", label: "Sign in" };
 
-/// The page for a status. `detail` is a sentence meant for the person, empty when there is none.
-pub fn page(status: StatusCode, detail: &str, aside: Aside<'_>) -> Result<String> {
+/// The page for a status. `detail` is a sentence meant for the person, empty when there is none; `retry_after_secs` is
+/// what the `Retry-After` header says.
+///
+/// # Errors
+/// `Broken` when the template does not fit, which the tests would have said.
+pub fn page(status: StatusCode, detail: &str, retry_after_secs: Option<u64>) -> Result<String> {
     let (title, what, todo, way) = texts(status);
-    let what = if detail.is_empty() { what.to_owned() } else { sentence(detail) };
-    let todo = match aside.wait {
-        Some(secs) => format!("Please try again in {}.", words::wait(secs)),
+    // These two are told in the same words whatever the occasion, and the wait is told below.
+    let told = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::GATEWAY_TIMEOUT);
+    let what = if told || detail.is_empty() { what.to_owned() } else { sentence(detail) };
+    let todo = match retry_after_secs {
+        Some(secs) if secs > BRIEF_SECS => format!("Please try again in {}.", words::wait(secs)),
+        Some(_) => "Please try again in a moment.".to_owned(),
         None => todo.to_owned(),
     };
-    let request = aside.request.unwrap_or_default().to_owned();
-    render("error.html", &Frame::bare(title), &Oops { status: status.as_u16(), title, what, todo, request, way })
+    render("error.html", &Frame::bare(title), &Oops { status: status.as_u16(), title, what, todo, way })
 }
 
 /// Title, what happened, what to do, where to go.
@@ -92,8 +90,8 @@ fn texts(status: StatusCode) -> (&'static str, &'static str, &'static str, Way) 
         400..=499 => ("That did not work", "The request was refused.", "Go back and try something else.", START),
         _ => (
             "Our mistake",
-            "Something broke on our side. It is in our log, and it is not your fault.",
-            "Please try again. If it stays like this, tell whoever runs this site.",
+            "Something broke on our side. If it stays like this, tell whoever runs this site.",
+            "It is not your fault. It may work when you try again.",
             START,
         ),
     }
@@ -105,4 +103,32 @@ pub fn sentence(fragment: &str) -> String {
     let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
     let end = if fragment.ends_with(['.', '!', '?']) { "" } else { "." };
     format!("{first}{}{end}", letters.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_has_words_of_its_own_and_a_way_on() {
+        let mut seen = std::collections::HashSet::new();
+        for status in [400, 401, 403, 404, 405, 413, 415, 422, 429, 500, 503, 504] {
+            let code = StatusCode::from_u16(status).expect("a status");
+            let (title, what, _, way) = texts(code);
+            assert!(seen.insert(title), "{status} shares its title");
+            assert!(what.ends_with('.') && way.href.starts_with('/'));
+        }
+        assert_eq!(texts(StatusCode::IM_A_TEAPOT).0, "That did not work");
+        assert_eq!(texts(StatusCode::BAD_GATEWAY).0, "Our mistake");
+    }
+
+    #[test]
+    fn a_wait_is_told_once_and_in_words() {
+        let html =
+            page(StatusCode::TOO_MANY_REQUESTS, "Too many tries. Try again in 600 s.", Some(600)).expect("a page");
+        assert!(html.contains("try again in 10 minutes"));
+        assert!(!html.contains("600 s"));
+        let html = page(StatusCode::SERVICE_UNAVAILABLE, "not done: no leader", Some(1)).expect("a page");
+        assert!(html.contains("Not done: no leader.") && html.contains("in a moment"));
+    }
 }

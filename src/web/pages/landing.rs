@@ -63,12 +63,14 @@ impl SessionView {
 }
 
 /// What the landing page shows besides who is looking.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Landing {
     /// How many were poured in this session.
     pub beers: u64,
     /// The name of the last one.
     pub beer: Option<String>,
+    /// The number on the mat, which has room for five digits.
+    label: String,
     tally: Vec<Group>,
     pub session: Option<SessionView>,
 }
@@ -84,11 +86,12 @@ struct Group {
 impl Landing {
     pub fn new(beers: u64, beer: Option<&str>, session: Option<SessionView>) -> Self {
         let beer = beer.map(|name| name.chars().take(NAME_MAX).collect()).filter(|name: &String| !name.is_empty());
-        Self { beers, beer, tally: tally(beers), session }
+        let label = if beers > 99_999 { "99999+".to_owned() } else { beers.to_string() };
+        Self { beers, beer, label, tally: tally(beers), session }
     }
 
     fn of(session: Option<&Session>, now: Millis) -> Self {
-        let Some(session) = session else { return Self::default() };
+        let Some(session) = session else { return Self::new(0, None, None) };
         let data = session.data();
         let beers = data.get("beers").and_then(serde_json::Value::as_u64).unwrap_or(0);
         let beer = data.get("beer").and_then(serde_json::Value::as_str);

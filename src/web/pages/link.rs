@@ -84,7 +84,7 @@ fn gone() -> Result<Reply> {
     let page = error::page(
         StatusCode::NOT_FOUND,
         "This link is not good any more: it was used already, or it is too old. Ask for a new one.",
-        error::Aside::default(),
+        None,
     )?;
     Ok(reply::html(StatusCode::NOT_FOUND, page))
 }

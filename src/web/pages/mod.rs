@@ -6,7 +6,7 @@
 
 mod account;
 mod assets;
-mod error;
+pub mod error;
 mod frame;
 mod home;
 mod landing;
@@ -25,7 +25,7 @@ use minijinja::value::{Serde, Value};
 use minijinja::{Environment, UndefinedBehavior, context};
 use serde::Serialize;
 
-use super::{Door, Problem, Reply, Request, Route, Settings, reply};
+use super::{Door, Reply, Request, Route, Settings, reply};
 use crate::error::{Error, Result};
 use crate::identity::Visitor;
 use frame::Frame;
@@ -56,15 +56,6 @@ pub fn routes() -> Vec<Route> {
         Route::page(GET, "/style.css", |door, request| Box::pin(assets::style(door, request))),
         Route::page(GET, "/favicon.svg", |door, request| Box::pin(assets::favicon(door, request))),
     ]
-}
-
-/// A page that says what went wrong.
-pub fn error(_door: &Door, problem: &Problem) -> Reply {
-    let aside = error::Aside { wait: problem.retry_after_secs, request: problem.request_id.as_deref() };
-    match error::page(problem.status, &problem.detail, aside) {
-        Ok(page) => reply::html(problem.status, page),
-        Err(_) => reply::text(problem.status, problem.detail.clone().into_owned()),
-    }
 }
 
 /// Said beside the field of a new password, before anything is wrong with it.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use hyper::StatusCode;
+use hyper::{Method, StatusCode};
 use regex_lite::Regex;
 
 use super::account::{Account, Profile, Row};
@@ -13,7 +13,8 @@ use super::link::LinkForm;
 use super::signin::SignInForm;
 use super::signup::{Closed, SignUpForm};
 use super::words::Moment;
-use super::{Trouble, error, logout};
+use super::{Refusal, Trouble, error, logout};
+use crate::error::Error;
 use crate::identity::{LinkPurpose, Listed, User, Visitor};
 
 /// Text that breaks out of an element, of a quoted attribute and of a comment.
@@ -86,7 +87,7 @@ fn pages(text: &str) -> Vec<(String, String)> {
     let (guest, member) = (Visitor::default(), visitor(text));
     let hint = super::PASSWORD_HINT;
     let mut out = vec![
-        ("landing-new", Landing::default().html(&guest)),
+        ("landing-new", Landing::new(0, None, None).html(&guest)),
         ("landing-poured", Landing::new(1, Some(text), Some(session())).html(&guest)),
         ("landing-member", Landing::new(1_234_567, Some(text), Some(session())).html(&member)),
         ("landing-some", Landing::new(13, Some(text), Some(session())).html(&member)),
@@ -113,8 +114,7 @@ fn pages(text: &str) -> Vec<(String, String)> {
     for status in [400, 401, 403, 404, 405, 413, 415, 422, 429, 500, 503, 504] {
         let code = StatusCode::from_u16(status).expect("a status");
         let wait = matches!(status, 429 | 503).then_some(90);
-        let request = (status == 500).then_some(text);
-        let page = error::page(code, if status == 400 { text } else { "" }, error::Aside { wait, request });
+        let page = error::page(code, if status == 400 { text } else { "" }, wait);
         pages.push((format!("error-{status}"), page.expect("an error page")));
     }
     pages
@@ -275,6 +275,51 @@ fn every_page_has_one_main_and_one_first_heading() {
             assert_eq!(count, wanted, "{name}: {element}");
         }
     }
+}
+
+#[test]
+fn every_link_and_form_leads_to_a_route() {
+    let routes = super::routes();
+    let leads = |method: &Method, to: &str| {
+        let path = to.split(['?', '#']).next().unwrap_or(to);
+        let parts: Vec<&str> = path.split('/').collect();
+        routes.iter().filter(|route| route.method == *method).any(|route| {
+            let wanted: Vec<&str> = route.path.split('/').collect();
+            wanted.len() == parts.len() && wanted.iter().zip(&parts).all(|(w, p)| w.starts_with('{') || w == p)
+        })
+    };
+    for (name, html) in pages("plain") {
+        for tag in tags(&html) {
+            if let Some(to) = attribute(&tag, "action") {
+                assert_eq!(attribute(&tag, "method"), Some("post"), "{name}: {tag}");
+                assert!(leads(&Method::POST, to), "{name}: nothing answers {tag}");
+            }
+            if let Some(to) = attribute(&tag, "href").filter(|to| !to.starts_with('#')) {
+                assert!(leads(&Method::GET, to), "{name}: nothing answers {tag}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_refusal_always_shows_its_message_somewhere() {
+    let taken = Refusal::of(Error::Conflict("taken".to_owned()), &["email", "password"]).expect("about the form");
+    assert_eq!((taken.status, taken.trouble.field), (StatusCode::CONFLICT, "email"));
+    let unknown = Error::Unacceptable { field: "nickname", message: "Too short.".to_owned() };
+    let unknown = Refusal::of(unknown, &["email"]).expect("about the form");
+    assert_eq!((unknown.trouble.field, unknown.trouble.message.as_str()), ("", "Too short."));
+    let wrong = Refusal::of(Error::Credentials, &["email"]).expect("about the form");
+    assert_eq!((wrong.status, wrong.trouble.message.as_str()), (StatusCode::UNAUTHORIZED, "Invalid credentials."));
+    assert!(Refusal::of(Error::Full, &["email"]).is_err(), "a full store is not the form's fault");
+}
+
+#[test]
+fn a_wait_is_told_in_words_and_in_the_header() {
+    let refusal = Refusal::of(Error::TooMany { retry_after_secs: 61 }, &[]).expect("about the form");
+    assert_eq!(refusal.trouble.message, "There were too many tries. Please wait 61 seconds.");
+    let reply = refusal.reply(String::new());
+    assert_eq!(reply.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(reply.headers()["retry-after"], "61");
 }
 
 /// Not a check: writes every page where a browser can open it.
