@@ -5,13 +5,20 @@
 //! one form, `async fn name(door: &Door, request: &Request) -> Result<Reply>`; what an error looks like from outside
 //! is decided in one place, `problem`.
 
+pub mod accept;
 pub mod form;
+pub mod forwarded;
 pub mod headers;
+pub mod json;
+pub mod metrics;
+pub mod origin;
 pub mod pages;
 pub mod problem;
+mod pulse;
 pub mod reply;
 pub mod request;
 pub mod route;
+pub mod serve;
 mod settings;
 
 use std::sync::Arc;
@@ -22,6 +29,7 @@ pub use problem::Problem;
 pub use reply::Reply;
 pub use request::Request;
 pub use route::{Route, Takes};
+pub use serve::{Site, serve};
 pub use settings::{Settings, SignUps};
 
 /// What every route's function is given.
@@ -38,4 +46,9 @@ impl Door {
     pub async fn visitor(&self, request: &Request) -> Result<Visitor> {
         self.identity.visitor(&request.cookies(&self.settings)).await
     }
+}
+
+/// Every route of the web listener.
+fn routes() -> Vec<Route> {
+    pages::routes()
 }

@@ -107,7 +107,7 @@ pub struct Closed {
 
 impl Closed {
     pub fn html(visitor: &Visitor) -> Result<String> {
-        let what = "Accounts here are made by an administrator. Ask them for an invitation.";
+        let what = "Accounts here are made by an administrator. If you need one, ask there.";
         render("closed.html", &Frame::of("Sign-up is closed", "/signup", visitor), &Self { what })
     }
 }

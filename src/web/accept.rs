@@ -1,0 +1,280 @@
+//! Accept: the listener, its connections, and every bound on what a stranger's connection may cost us.
+//!
+//! warp brings routes but no limits of its own, so connections are kept here: how many, how long one may stay silent,
+//! dawdle over a head, or live on after we were told to stop. All of that is watched by one timer a connection, which
+//! sees more than hyper's own head timeout (HTTP/2, and the guess of the version) and costs nothing per request.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::body::{Body, Incoming};
+use hyper::service::{Service, service_fn};
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ServerConfig, version};
+
+use super::metrics;
+use super::pulse::{Bounds, Heard, Pulse, Watch};
+use crate::error::{Error, Result};
+
+/// How many connections may be open on one listener. The next one waits in the kernel's queue.
+pub const CONNECTIONS_MAX: usize = 4_096;
+/// How long a TLS handshake may take.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a request's head may take, from its first byte; and the first request's, from the start.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may lie idle between requests. Longer than proxies keep theirs, so that they close first.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long requests may run on after the stop signal.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest head, bytes; for HTTP/1 also the read buffer, so hyper asks for at least 8,192. Beyond it: 431.
+pub const HEAD_MAX: usize = 16 * 1024;
+/// How many requests one HTTP/2 connection may have in flight.
+pub const STREAMS_MAX: u32 = 100;
+/// How often a silent HTTP/2 peer is asked whether it lives, and how long it may take to say so.
+pub const PING_EVERY: Duration = Duration::from_secs(20);
+/// How long accepting rests when the process is out of file descriptors.
+const REST: Duration = Duration::from_millis(50);
+
+/// The bounds of one listener.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub connections: usize,
+    pub handshake: Duration,
+    pub head: Duration,
+    pub idle: Duration,
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: CONNECTIONS_MAX,
+            handshake: HANDSHAKE_TIMEOUT,
+            head: HEAD_TIMEOUT,
+            idle: IDLE_TIMEOUT,
+            drain: DRAIN_TIMEOUT,
+        }
+    }
+}
+
+/// Where to listen and how.
+pub struct Port {
+    /// Bound already.
+    pub listener: TcpListener,
+    pub tls: Option<TlsAcceptor>,
+    pub limits: Limits,
+}
+
+impl Port {
+    /// Plain HTTP with the usual bounds.
+    pub fn plain(listener: TcpListener) -> Self {
+        Self { listener, tls: None, limits: Limits::default() }
+    }
+}
+
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    pub address: SocketAddr,
+    /// Whether the connection is TLS.
+    pub tls: bool,
+}
+
+/// TLS from a certificate chain and its key, both PEM files.
+///
+/// # Errors
+/// `Broken`, with a hint, when a file cannot be read or the two do not belong together.
+pub fn tls(cert: &Path, key: &Path) -> Result<TlsAcceptor> {
+    let failed = |what: &str, path: &Path, cause: &dyn std::fmt::Display| {
+        Error::Broken(format!(
+            "{what} {}: {cause}\nhint: it must be a PEM file that this user may read",
+            path.display()
+        ))
+    };
+    let chain = CertificateDer::pem_file_iter(cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|e| failed("tls_cert", cert, &e))?;
+    if chain.is_empty() {
+        return Err(failed("tls_cert", cert, &"holds no certificate"));
+    }
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| failed("tls_key", key, &e))?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&version::TLS13, &version::TLS12])
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
+        .map_err(|e| failed("tls_cert", cert, &format!("does not fit {}: {e}", key.display())))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Accepts until `stop` is ready, then lets what runs finish, for as long as the limits say.
+///
+/// `make` is asked for one service a connection. It must not panic: what panics inside kills its own connection alone,
+/// but without an answer.
+pub async fn serve<M, S, B>(port: Port, stop: impl Future<Output = ()>, make: M)
+where
+    M: Fn(Peer) -> S,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
+    let Port { listener, tls, limits } = port;
+    let room = Arc::new(Semaphore::new(limits.connections));
+    let (stopping, stopped) = watch::channel(());
+    let builder = Arc::new(protocol());
+    let mut open = JoinSet::new();
+    let mut stop = pin!(stop);
+    loop {
+        let (stream, address, permit) = tokio::select! {
+            biased;
+            () = &mut stop => break,
+            Some(ended) = open.join_next(), if !open.is_empty() => {
+                if let Err(error) = ended && error.is_panic() {
+                    tracing::error!("a connection's task panicked");
+                }
+                continue;
+            }
+            accepted = next(&listener, &room) => accepted,
+        };
+        let service = make(Peer { address, tls: tls.is_some() });
+        let (tls, builder, stopped) = (tls.clone(), builder.clone(), stopped.clone());
+        open.spawn(async move {
+            let _open = Open::new(permit);
+            let Some(tls) = tls else { return converse(stream, &builder, service, (limits, stopped)).await };
+            if let Ok(Ok(stream)) = timeout(limits.handshake, tls.accept(stream)).await {
+                converse(stream, &builder, service, (limits, stopped)).await;
+            }
+        });
+    }
+    drop(listener);
+    drop(stopping);
+    let drained = timeout(limits.drain, async { while open.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        tracing::warn!(connections = open.len(), "requests still run after the drain time; cutting them off");
+        open.shutdown().await;
+    }
+}
+
+/// A place among the connections and a mark on the gauge, given back when dropped.
+struct Open {
+    _permit: OwnedSemaphorePermit,
+    gauge: ::metrics::Gauge,
+}
+
+impl Open {
+    fn new(permit: OwnedSemaphorePermit) -> Self {
+        let gauge = metrics::connections();
+        gauge.increment(1.0);
+        Self { _permit: permit, gauge }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.gauge.decrement(1.0);
+    }
+}
+
+/// Both versions of HTTP, with the bounds that hyper keeps for us.
+fn protocol() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    // the head timeout is ours (see `pulse`): hyper's would arm a new timer for every request
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(HEAD_MAX).half_close(false);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEAD_MAX as u32)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_EVERY);
+    builder
+}
+
+/// The next connection, once there is room for one.
+async fn next(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    let permit = room.clone().acquire_owned().await.expect("the semaphore is never closed");
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                // small replies must not wait for more to come
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "no TCP_NODELAY");
+                }
+                return (stream, address, permit);
+            }
+            Err(error) if is_the_peers(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections; trying again");
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+}
+
+/// Whether a failed accept is about that one connection, not about us.
+fn is_the_peers(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// Serves one connection until it ends, is told to, or breaks a bound.
+async fn converse<IO, S, B>(
+    stream: IO,
+    builder: &Builder<TokioExecutor>,
+    service: S,
+    (limits, mut stopped): (Limits, watch::Receiver<()>),
+) where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
+    let pulse = Arc::new(Pulse::default());
+    let io = TokioIo::new(Heard::new(stream, pulse.clone()));
+    let seen = pulse.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let busy = seen.begin(request.version());
+        let answer = service.call(request);
+        async move {
+            let _busy = busy;
+            answer.await
+        }
+    });
+    let mut connection = pin!(builder.serve_connection(io, service));
+    let mut watch = pin!(Watch::new(pulse, Bounds { head: limits.head, idle: limits.idle }));
+    let stopped = async {
+        // an error: the sender is gone, which is the signal
+        while stopped.changed().await.is_ok() {}
+    };
+    let mut stopped = pin!(stopped);
+    let mut leaving = false;
+    poll_fn(|cx: &mut Context<'_>| {
+        if !leaving && stopped.as_mut().poll(cx).is_ready() {
+            leaving = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+            if let Err(error) = result {
+                tracing::debug!(%error, "connection ended");
+            }
+            return Poll::Ready(());
+        }
+        watch.as_mut().poll(cx)
+    })
+    .await;
+}

@@ -1,0 +1,284 @@
+//! Serve: the way of a request from the wire to its reply.
+//!
+//! warp takes a request apart, once, in one filter; everything after that is ours: route, origin rule, body, content
+//! type, the route's function under a time limit and a net for panics, problems, security headers, counters. The
+//! order matters: nothing of a body is read for a request that is refused anyway.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::service::{Service, service_fn};
+use hyper::{Method, StatusCode};
+use hyper_util::service::TowerToHyperService;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::time::timeout;
+use warp::Filter as _;
+use warp::filters::path::FullPath;
+
+use super::accept::{self, Peer, Port};
+use super::request::{BODY_MAX, Media};
+use super::route::{Found, Kind, Row, Table, Takes};
+use super::{Door, Problem, Reply, Request, forwarded, headers, origin, reply};
+use crate::error::Error;
+
+/// How long a body may take to arrive. Beyond it: 408.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a route may take to answer. Beyond it: 504, since what it began may be done yet.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How much of a body that is too long is read and thrown away, so that the sender gets to see our answer.
+pub const DISCARD_MAX: u64 = 1024 * 1024;
+
+/// The door and its routes: what a listener serves.
+pub struct Site {
+    door: Door,
+    table: Table,
+}
+
+impl Site {
+    /// The whole site: pages, JSON API, health.
+    pub fn new(door: Door) -> Self {
+        Self { door, table: Table::new(super::routes()) }
+    }
+}
+
+/// Serves `site` on `port` until `stop` is ready, then lets running requests finish.
+pub async fn serve(site: Arc<Site>, port: Port, stop: impl Future<Output = ()>) {
+    accept::serve(port, stop, |peer| service(Arc::new(Caller { site: site.clone(), peer }))).await;
+}
+
+/// What all requests of one connection share.
+struct Caller {
+    site: Arc<Site>,
+    peer: Peer,
+}
+
+type Wire = hyper::Request<Incoming>;
+
+fn service(
+    caller: Arc<Caller>,
+) -> impl Service<Wire, Response = warp::reply::Response, Error = Infallible, Future: Send> + Send + 'static {
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    let filter = warp::method()
+        .and(warp::path::full())
+        .and(query)
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .then(move |method, path: FullPath, query, headers, body| {
+            let caller = caller.clone();
+            async move {
+                let head = Head { method, path, query, headers };
+                caller.answer(head, body).await
+            }
+        });
+    let routes = TowerToHyperService::new(warp::service(filter));
+    service_fn(move |mut request: Wire| {
+        settle_host(&mut request);
+        routes.call(request)
+    })
+}
+
+/// HTTP/2 names the host in `:authority`, and an absolute target outranks `Host` (RFC 9112, section 3.2.2).
+fn settle_host(request: &mut Wire) {
+    let host = request.uri().authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok());
+    if let Some(host) = host {
+        request.headers_mut().insert(header::HOST, host);
+    }
+}
+
+/// A request as warp hands it over, its body still on the wire.
+struct Head {
+    method: Method,
+    path: FullPath,
+    query: String,
+    headers: HeaderMap,
+}
+
+impl Caller {
+    async fn answer<S, B, E>(&self, head: Head, body: S) -> Reply
+    where
+        S: Stream<Item = Result<B, E>> + Send,
+        B: Buf,
+    {
+        let begun = Instant::now();
+        let door = &self.site.door;
+        let is_head = head.method == Method::HEAD;
+        let (meters, mut reply) = match self.site.table.find(&head.method, head.path.as_str()) {
+            Found::Row(row, params) => {
+                let request = self.request(head, params);
+                (&row.meters, self.walk(row, request, body).await)
+            }
+            Found::WrongMethod(node) => {
+                let mut reply = match head.method {
+                    Method::OPTIONS => reply::no_content(),
+                    _ => refusal(&self.request(head, Vec::new()), &METHOD),
+                };
+                reply.headers_mut().insert(header::ALLOW, node.allow.clone());
+                (&self.site.table.stray, reply)
+            }
+            Found::Nothing => (&self.site.table.stray, refusal(&self.request(head, Vec::new()), &MISSING)),
+        };
+        headers::secure(reply.headers_mut(), door.settings.https);
+        if is_head {
+            let length = HeaderValue::from(reply.body().len());
+            reply.headers_mut().insert(header::CONTENT_LENGTH, length);
+            *reply.body_mut() = Bytes::new();
+        }
+        meters.record(reply.status(), begun.elapsed());
+        reply
+    }
+
+    fn request(&self, head: Head, params: Vec<(&'static str, String)>) -> Request {
+        let trusted = &self.site.door.settings.trusted_proxies;
+        let peer = self.peer.address.ip();
+        Request {
+            address: forwarded::address(peer, &head.headers, trusted),
+            https: self.peer.tls || forwarded::is_https(peer, &head.headers, trusted),
+            method: head.method,
+            path: head.path.as_str().to_owned(),
+            query: head.query,
+            headers: head.headers,
+            body: Bytes::new(),
+            params,
+        }
+    }
+
+    /// From a route that was found to its reply.
+    async fn walk<S, B, E>(&self, row: &Row, mut request: Request, body: S) -> Reply
+    where
+        S: Stream<Item = Result<B, E>> + Send,
+        B: Buf,
+    {
+        if let Err(problem) = self.admit(row, &mut request, body).await {
+            return shown(&request, row.route.kind, &problem);
+        }
+        let door = &self.site.door;
+        let answer = AssertUnwindSafe((row.route.function)(door, &request)).catch_unwind();
+        let error = match timeout(ANSWER_TIMEOUT, answer).await {
+            Ok(Ok(Ok(reply))) => return reply,
+            Ok(Ok(Err(error))) => error,
+            Ok(Err(_)) => Error::Broken("a panic".to_owned()),
+            Err(_) => Error::FateUnknown,
+        };
+        tracing::debug!(route = row.route.path, method = %request.method, %error, "refused");
+        if matches!(error, Error::NotSignedIn) && row.route.kind == Kind::Page {
+            return to_signin(&request);
+        }
+        shown(&request, row.route.kind, &Problem::of(error, row.route.path))
+    }
+
+    /// Refuses what a route need not see, and reads the body of what it must.
+    async fn admit<S, B, E>(&self, row: &Row, request: &mut Request, body: S) -> Result<(), Problem>
+    where
+        S: Stream<Item = Result<B, E>> + Send,
+        B: Buf,
+    {
+        // two readers could take it for two hosts (RFC 9112, section 3.2)
+        if request.headers.get_all(header::HOST).iter().nth(1).is_some() {
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "There is more than one Host header."));
+        }
+        if !origin::changes(&request.method) {
+            return Ok(());
+        }
+        if origin::is_forbidden(request, &self.site.door.settings) {
+            return Err(Problem::new(StatusCode::FORBIDDEN, "This was sent from another site."));
+        }
+        let whole = timeout(BODY_TIMEOUT, read(body, &request.headers)).await;
+        request.body = whole.map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "The body came too slowly."))??;
+        if takes(row.route.takes, request) {
+            return Ok(());
+        }
+        Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, wanted(row.route.takes)))
+    }
+}
+
+/// Refusals that need no route.
+const METHOD: (StatusCode, &str) = (StatusCode::METHOD_NOT_ALLOWED, "This address does not take such a request.");
+const MISSING: (StatusCode, &str) = (StatusCode::NOT_FOUND, "There is nothing at this address.");
+
+fn refusal(request: &Request, (status, detail): &(StatusCode, &'static str)) -> Reply {
+    let kind = if request.path.starts_with("/api/") { Kind::Json } else { Kind::Page };
+    shown(request, kind, &Problem::new(*status, *detail))
+}
+
+/// A problem in the form that its receiver reads: a page for a person who asked for one or sent a form.
+fn shown(request: &Request, kind: Kind, problem: &Problem) -> Reply {
+    let person = kind == Kind::Page || request.media() == Media::Form;
+    if person && request.wants_html() { problem.to_page() } else { problem.to_json() }
+}
+
+/// The sign-in page, which leads back to where somebody wanted to go; back to pages only, not to what a form sent.
+fn to_signin(request: &Request) -> Reply {
+    if origin::changes(&request.method) {
+        return reply::redirect("/login").unwrap_or_else(|_| reply::no_content());
+    }
+    let next =
+        if request.query.is_empty() { request.path.clone() } else { format!("{}?{}", request.path, request.query) };
+    let target = format!("/login?next={}", utf8_percent_encode(&next, NON_ALPHANUMERIC));
+    reply::redirect(&target).unwrap_or_else(|_| reply::no_content())
+}
+
+fn takes(takes: Takes, request: &Request) -> bool {
+    // an encoded body is not the type it says until it is decoded, which nothing here does
+    if request.headers.contains_key(header::CONTENT_ENCODING) {
+        return false;
+    }
+    match (takes, request.media()) {
+        (Takes::Nothing, media) => request.body.is_empty() || media == Media::Json,
+        (Takes::Form | Takes::JsonOrForm, Media::Form) => true,
+        (Takes::Json | Takes::JsonOrForm | Takes::MergePatch, Media::Json) => true,
+        (Takes::MergePatch, Media::MergePatch) => true,
+        // a form without a single field has no type in some clients
+        (Takes::Form, Media::Other) => request.body.is_empty() && !request.headers.contains_key(header::CONTENT_TYPE),
+        _ => false,
+    }
+}
+
+fn wanted(takes: Takes) -> &'static str {
+    match takes {
+        Takes::Form => "Send application/x-www-form-urlencoded, not encoded further.",
+        Takes::JsonOrForm => "Send application/json or application/x-www-form-urlencoded, not encoded further.",
+        Takes::MergePatch => "Send application/merge-patch+json or application/json, not encoded further.",
+        Takes::Nothing | Takes::Json => "Send application/json, not encoded further.",
+    }
+}
+
+/// The body, whole. One that is too long is read on for a while, so that its sender is listening when we answer;
+/// unless they asked first (`Expect`) or it is longer than that is worth.
+async fn read<S, B, E>(body: S, headers: &HeaderMap) -> Result<Bytes, Problem>
+where
+    S: Stream<Item = Result<B, E>> + Send,
+    B: Buf,
+{
+    let too_long = || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is longer than 64 KiB.");
+    let declared =
+        headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    if declared.is_some_and(|n| n > DISCARD_MAX || (n > BODY_MAX as u64 && headers.contains_key(header::EXPECT))) {
+        return Err(too_long());
+    }
+    let mut body = std::pin::pin!(body);
+    let (mut whole, mut read) = (BytesMut::new(), 0_u64);
+    while let Some(chunk) = body.next().await {
+        let mut chunk =
+            chunk.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The body could not be read to its end."))?;
+        read += chunk.remaining() as u64;
+        if read > DISCARD_MAX {
+            break;
+        }
+        if read > BODY_MAX as u64 {
+            continue;
+        }
+        let chunk = chunk.copy_to_bytes(chunk.remaining());
+        if whole.is_empty() && declared == Some(chunk.len() as u64) {
+            // the usual case: it came in one piece, which need not be copied
+            return Ok(chunk);
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    if read > BODY_MAX as u64 { Err(too_long()) } else { Ok(whole.freeze()) }
+}
