@@ -152,7 +152,8 @@ pub struct Row {
 
 impl Row {
     pub fn of(listed: Listed, now: Millis) -> Self {
-        let agent = if listed.agent.is_empty() { "Unknown browser".to_owned() } else { listed.agent };
+        let agent =
+            if matches!(listed.agent.as_str(), "" | "unknown") { "Unknown browser".to_owned() } else { listed.agent };
         Self {
             handle: listed.handle,
             agent,

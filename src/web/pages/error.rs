@@ -87,7 +87,9 @@ fn texts(status: StatusCode) -> (&'static str, &'static str, &'static str, Way) 
             "Look before you send it again.",
             START,
         ),
-        400..=499 => ("That did not work", "The request was refused.", "Go back and try something else.", START),
+        _ if status.is_client_error() => {
+            ("That did not work", "The request was refused.", "Go back and try something else.", START)
+        }
         _ => (
             "Our mistake",
             "Something broke on our side. If it stays like this, tell whoever runs this site.",
