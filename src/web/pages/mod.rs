@@ -91,9 +91,8 @@ impl Refusal {
         let (status, trouble) = match error {
             Error::Credentials => (StatusCode::UNAUTHORIZED, Trouble::form("Invalid credentials.")),
             Error::Malformed(message) => (StatusCode::BAD_REQUEST, Trouble::form(message)),
-            Error::Conflict(_) => {
-                let message = "There is an account with this address already.".to_owned();
-                (StatusCode::CONFLICT, Trouble { field: "email", message })
+            Error::Conflict(message) => {
+                (StatusCode::CONFLICT, Trouble { field: "email", message: error::sentence(&message) })
             }
             Error::Unacceptable { field, message } => (StatusCode::UNPROCESSABLE_ENTITY, Trouble { field, message }),
             Error::TooMany { retry_after_secs } => return Ok(Self::too_many(retry_after_secs)),
