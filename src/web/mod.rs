@@ -6,9 +6,11 @@
 //! is decided in one place, `problem`.
 
 pub mod accept;
+pub mod api;
 pub mod form;
 pub mod forwarded;
 pub mod headers;
+pub mod health;
 pub mod json;
 pub mod metrics;
 pub mod origin;
@@ -22,6 +24,8 @@ pub mod serve;
 mod settings;
 
 use std::sync::Arc;
+
+use hyper::Method;
 
 use crate::error::Result;
 use crate::identity::{Identity, Visitor};
@@ -50,5 +54,18 @@ impl Door {
 
 /// Every route of the web listener.
 fn routes() -> Vec<Route> {
-    pages::routes()
+    let health = [
+        Route::json(Method::GET, "/healthz", Takes::Nothing, |d, r| Box::pin(health::healthz(d, r))),
+        Route::json(Method::GET, "/readyz", Takes::Nothing, |d, r| Box::pin(health::readyz(d, r))),
+    ];
+    api::routes().into_iter().chain(health).chain(pages::routes()).collect()
+}
+
+#[cfg(test)]
+impl Door {
+    /// A door to a room that nobody asks anything.
+    fn unasked(public_url: &str) -> Self {
+        let settings = Settings::of(public_url).expect("an origin");
+        Self { identity: Arc::new(Identity {}), settings }
+    }
 }

@@ -1,0 +1,35 @@
+//! Api: the JSON API, for services and scripts.
+//!
+//! Bodies are plain structs from which the OpenAPI document is generated, so the two cannot drift apart. A session is
+//! named by its handle everywhere: the session id leaves this process in `Set-Cookie` alone (ASVS 3.3.4).
+
+pub mod body;
+pub mod openapi;
+pub mod profile;
+pub mod session;
+pub mod signin;
+
+use hyper::Method;
+
+use super::{Route, Takes};
+
+/// The rows of the table that are for programs.
+pub fn routes() -> Vec<Route> {
+    use Takes::{Json, JsonOrForm, MergePatch, Nothing};
+    let get = |path, function| Route::json(Method::GET, path, Nothing, function);
+    let post = |path, takes, function| Route::json(Method::POST, path, takes, function);
+    vec![
+        get("/profile", |d, r| Box::pin(profile::profile(d, r))),
+        get("/api/v1/profile", |d, r| Box::pin(profile::profile_v1(d, r))),
+        get("/api/v1/session", |d, r| Box::pin(session::show(d, r))),
+        Route::json(Method::PATCH, "/api/v1/session", MergePatch, |d, r| Box::pin(session::patch(d, r))),
+        get("/api/v1/sessions", |d, r| Box::pin(session::list(d, r))),
+        Route::json(Method::DELETE, "/api/v1/sessions", Nothing, |d, r| Box::pin(session::end_others(d, r))),
+        Route::json(Method::DELETE, "/api/v1/sessions/{handle}", Nothing, |d, r| Box::pin(session::end(d, r))),
+        post("/api/v1/signup", JsonOrForm, |d, r| Box::pin(signin::signup(d, r))),
+        post("/api/v1/signin", JsonOrForm, |d, r| Box::pin(signin::signin(d, r))),
+        post("/api/v1/signout", Nothing, |d, r| Box::pin(signin::signout(d, r))),
+        post("/api/v1/password", Json, |d, r| Box::pin(profile::password(d, r))),
+        get("/api/v1/openapi.json", |d, r| Box::pin(openapi::document(d, r))),
+    ]
+}

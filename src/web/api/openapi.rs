@@ -1,0 +1,121 @@
+//! Openapi: the JSON API described, from the code itself.
+//!
+//! Paths come from the attributes on the routes' functions, schemas from the bodies' structs. A test holds the
+//! document and the route table against each other.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use hyper::StatusCode;
+use hyper::header::{self, HeaderValue};
+use utoipa::OpenApi;
+
+use super::{profile, session, signin};
+use crate::error::Result;
+use crate::web::{Door, Reply, Request, health, reply};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Sojourn", description = "Sign-in and shared sessions for a fleet of services.", license()),
+    paths(
+        signin::signup,
+        signin::signin,
+        signin::signout,
+        session::show,
+        session::patch,
+        session::list,
+        session::end,
+        session::end_others,
+        profile::profile,
+        profile::profile_v1,
+        profile::password,
+        health::healthz,
+        health::readyz,
+        document,
+    ),
+    tags(
+        (name = "account", description = "Who somebody is."),
+        (name = "session", description = "That they are signed in. The cookie carries it; bodies name it by its handle."),
+        (name = "health", description = "For machines that watch machines."),
+    )
+)]
+struct Document;
+
+static DOCUMENT: LazyLock<Bytes> =
+    LazyLock::new(|| Bytes::from(serde_json::to_vec(&Document::openapi()).expect("the document is plain data")));
+
+/// This document.
+#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "health", responses(
+    (status = 200, description = "OpenAPI", body = serde_json::Value),
+))]
+pub async fn document(_door: &Door, _request: &Request) -> Result<Reply> {
+    let mut reply = reply::empty(StatusCode::OK);
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    *reply.body_mut() = DOCUMENT.clone();
+    Ok(reply)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::web;
+
+    fn document() -> Value {
+        serde_json::from_slice(&DOCUMENT).unwrap()
+    }
+
+    #[test]
+    fn the_document_and_the_routes_agree_both_ways() {
+        let ours = |path: &str| path.starts_with("/api/") || ["/profile", "/healthz", "/readyz"].contains(&path);
+        let routes: BTreeSet<_> = web::routes()
+            .iter()
+            .filter(|route| ours(route.path))
+            .map(|route| format!("{} {}", route.method.as_str().to_lowercase(), route.path))
+            .collect();
+        let document = document();
+        let described: BTreeSet<_> = document["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, item)| item.as_object().unwrap().keys().map(move |method| format!("{method} {path}")))
+            .collect();
+        assert_eq!(routes, described);
+        assert!(routes.len() > 10);
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        fn references<'a>(value: &'a Value, out: &mut Vec<&'a str>) {
+            match value {
+                Value::Object(map) => map.iter().for_each(|(key, value)| match (key.as_str(), value) {
+                    ("$ref", Value::String(target)) => out.push(target),
+                    _ => references(value, out),
+                }),
+                Value::Array(items) => items.iter().for_each(|item| references(item, out)),
+                _ => {}
+            }
+        }
+        let document = document();
+        let mut targets = Vec::new();
+        references(&document, &mut targets);
+        assert!(targets.contains(&"#/components/schemas/Problem"));
+        for target in targets {
+            let pointer = target.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{target}");
+        }
+    }
+
+    #[test]
+    fn no_operation_is_without_words() {
+        for (path, item) in document()["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                assert!(operation["summary"].is_string(), "{method} {path}");
+                assert!(operation["responses"].as_object().is_some_and(|r| !r.is_empty()), "{method} {path}");
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Profile: who is signed in, and the change of a password. `GET /profile` is what services ask most.
+
+use hyper::StatusCode;
+
+use super::body::{PasswordBody, ProfileBody};
+use crate::error::{Error, Result};
+use crate::web::problem::ProblemBody;
+use crate::web::{Door, Reply, Request, reply};
+
+/// Who is signed in.
+#[utoipa::path(get, path = "/profile", tag = "account", responses(
+    (status = 200, description = "signed in", body = ProfileBody),
+    (status = 401, description = "not signed in", body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn profile(door: &Door, request: &Request) -> Result<Reply> {
+    let visitor = door.visitor(request).await?;
+    let user = visitor.user.as_deref().ok_or(Error::NotSignedIn)?;
+    reply::json(StatusCode::OK, &ProfileBody::of(user))
+}
+
+/// Who is signed in; the same as `/profile`.
+#[utoipa::path(get, path = "/api/v1/profile", tag = "account", responses(
+    (status = 200, description = "signed in", body = ProfileBody),
+    (status = 401, description = "not signed in", body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn profile_v1(door: &Door, request: &Request) -> Result<Reply> {
+    profile(door, request).await
+}
+
+/// Changes the password of whoever asks, and ends all their other sessions.
+#[utoipa::path(post, path = "/api/v1/password", tag = "account", request_body = PasswordBody, responses(
+    (status = 204, description = "changed"),
+    (status = 400, description = "the body cannot be read", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "not signed in", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "the current password is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 422, description = "the new password will not do", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 429, description = "too many tries", body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn password(door: &Door, request: &Request) -> Result<Reply> {
+    let visitor = door.visitor(request).await?;
+    if visitor.user.is_none() {
+        return Err(Error::NotSignedIn);
+    }
+    let PasswordBody { current_password, new_password } = request.read()?;
+    door.identity.change_password(&visitor, &current_password, &new_password, &request.client()).await?;
+    Ok(reply::no_content())
+}
