@@ -127,7 +127,7 @@ impl Caller {
             }
             Found::Nothing => (&self.site.table.stray, refusal(&self.request(head, Vec::new()), &MISSING)),
         };
-        headers::secure(reply.headers_mut(), door.settings.https);
+        headers::secure(reply.headers_mut(), &door.settings);
         if is_head {
             let length = HeaderValue::from(reply.body().len());
             reply.headers_mut().insert(header::CONTENT_LENGTH, length);

@@ -8,7 +8,8 @@ use super::{PASSWORD_HINT, Refusal, Trouble, allowed, next, render};
 use crate::error::{Error, Result};
 use crate::identity::{Granted, Proof, SignUp, Visitor};
 use crate::web::form::Form;
-use crate::web::{Door, Reply, Request, SignUps, reply};
+use crate::config::SignupPolicy;
+use crate::web::{Door, Reply, Request, reply};
 
 const FIELDS: [&str; 4] = ["email", "password", "first_name", "last_name"];
 
@@ -20,7 +21,7 @@ pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
     if visitor.user.is_some() && visitor.own {
         return reply::redirect(next::or_home(&next));
     }
-    if door.settings.signup != SignUps::Open {
+    if door.settings.signup != SignupPolicy::Open {
         return closed(&visitor);
     }
     Ok(reply::html(StatusCode::OK, SignUpForm::new(next, PASSWORD_HINT).html(&visitor)?))
@@ -30,7 +31,7 @@ pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
 pub async fn submit(door: &Door, request: &Request) -> Result<Reply> {
     let form = request.form()?;
     let visitor = door.visitor(request).await?;
-    if door.settings.signup != SignUps::Open {
+    if door.settings.signup != SignupPolicy::Open {
         return closed(&visitor);
     }
     let next = next::checked(form.text("next")?, allowed(&door.settings)).unwrap_or_default();
