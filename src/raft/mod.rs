@@ -27,9 +27,9 @@ use crate::log::{Answer, Log};
 use crate::state::{Op, Outcome, Record, State, snapshot};
 use decider::{Decider, Job};
 use freshness::Freshness;
-pub use restore::{Keep, restore};
 use logtime::LogTime;
 use machine::Machine;
+pub use restore::{Keep, restore};
 use store::Store;
 use types::Member;
 

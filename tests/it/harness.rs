@@ -35,7 +35,8 @@ impl Node {
     pub async fn with(settings: &[(&'static str, &str)]) -> Self {
         let dir = Arc::new(tempfile::tempdir().expect("a directory"));
         let settings = settings.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
-        let mut node = Self { running: None, dir, settings, clock: Arc::new(ManualClock::at(START)), url: String::new() };
+        let mut node =
+            Self { running: None, dir, settings, clock: Arc::new(ManualClock::at(START)), url: String::new() };
         node.open().await;
         node
     }

@@ -5,10 +5,10 @@ use serde::Serialize;
 
 use super::frame::Frame;
 use super::{PASSWORD_HINT, Refusal, Trouble, allowed, next, render};
+use crate::config::SignupPolicy;
 use crate::error::{Error, Result};
 use crate::identity::{Granted, Proof, SignUp, Visitor};
 use crate::web::form::Form;
-use crate::config::SignupPolicy;
 use crate::web::{Door, Reply, Request, reply};
 
 const FIELDS: [&str; 4] = ["email", "password", "first_name", "last_name"];
