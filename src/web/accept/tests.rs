@@ -274,7 +274,7 @@ async fn a_handshake_that_is_none_or_never_ends_is_cut_off() {
     let (dir, _) = certificate();
     let address = listening_tls(dir.path()).await;
     let (seen, time) = closed_after(TcpStream::connect(address).await.unwrap(), b"\x16\x03\x01").await;
-    assert!(about(time, HANDSHAKE_TIMEOUT) && seen.is_empty(), "{time:?}");
+    assert!(about(time, crate::limits::TLS_HANDSHAKE_TIMEOUT) && seen.is_empty(), "{time:?}");
     let (seen, _) = closed_after(TcpStream::connect(address).await.unwrap(), GET).await;
     assert!(!seen.starts_with("HTTP"), "{seen}");
 }

@@ -296,7 +296,7 @@ async fn http_2_is_spoken_and_its_authority_is_the_host() {
     let _ = stream.read_to_end(&mut seen).await;
     assert!(String::from_utf8_lossy(&seen).contains("127.0.0.1 there"), "{}", String::from_utf8_lossy(&seen));
     // nobody answers the server's pings here, so it ends the connection
-    assert!(begun.elapsed() < accept::IDLE_TIMEOUT);
+    assert!(begun.elapsed() < limits::KEEP_ALIVE_IDLE);
 }
 
 #[tokio::test]
