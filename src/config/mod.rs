@@ -17,6 +17,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod units;
+mod written;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -8,6 +8,7 @@ use figment::value::Value;
 use serde::Serialize;
 
 use super::table::{SETTINGS, Setting};
+use super::written::{json, toml};
 use super::{Config, read};
 
 /// One setting as it stands, for programs.
@@ -72,17 +73,4 @@ fn effective(merged: &Figment, setting: &Setting, config: &Config) -> Value {
 
 fn is_hidden(setting: &Setting, value: &Value) -> bool {
     setting.kind.is_secret() && toml(value) != setting.default
-}
-
-/// A value as TOML writes it. TOML's basic strings escape what JSON's do, and DEL besides.
-pub(super) fn toml(value: &Value) -> String {
-    match value {
-        Value::Dict(..) => "{ … }".into(),
-        Value::Array(_, parts) => format!("[{}]", parts.iter().map(toml).collect::<Vec<_>>().join(", ")),
-        other => json(other).to_string().replace('\u{7f}', "\\u007f"),
-    }
-}
-
-fn json(value: &Value) -> serde_json::Value {
-    serde_json::to_value(value).unwrap_or_default()
 }

@@ -42,7 +42,7 @@ impl<'a> Reader<'a> {
         let setting = table::find(key).expect("every key that is read is in the table");
         let value = value(self.merged, setting);
         parse(setting, &value).unwrap_or_else(|hint| {
-            let shown = super::print::toml(&value);
+            let shown = super::written::toml(&value);
             self.problems.push(Problem::value(setting, &shown, &self.source(key), hint));
             parse(setting, &default_value(setting)).expect("defaults are allowed")
         })

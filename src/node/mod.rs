@@ -121,7 +121,7 @@ pub async fn start_with(mut config: Config, clock: Arc<dyn Clock>) -> Result<Run
     node.doors.spawn(async move { web::serve(site, port, stopped(stop)).await });
     if let Some(listener) = metrics_listener {
         let stop = node.stop.subscribe();
-        node.doors.spawn(async move { web::metrics::serve(Port::plain(listener), stopped(stop)).await });
+        node.doors.spawn(async move { web::scrape::serve(Port::plain(listener), stopped(stop)).await });
     }
     let desk: Arc<dyn control::Operator> = Arc::new(Desk { identity, log, data: config.data, started });
     let stop = node.stop.subscribe();

@@ -20,6 +20,7 @@ mod pulse;
 pub mod reply;
 pub mod request;
 pub mod route;
+pub mod scrape;
 pub mod serve;
 mod settings;
 

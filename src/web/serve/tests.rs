@@ -306,7 +306,7 @@ async fn the_metrics_listener_serves_metrics_and_nothing_else() {
     sent(web, "GET /nowhere", b"").await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(crate::web::metrics::serve(Port::plain(listener), std::future::pending()));
+    tokio::spawn(crate::web::scrape::serve(Port::plain(listener), std::future::pending()));
     let page = sent(address, "GET /metrics", b"").await;
     assert!(page.contains("sojourn_http_requests_total{method=\"GET\",route=\"/who\",status=\"2xx\"}"), "{page}");
     assert!(page.contains("route=\"other\",status=\"4xx\""));
