@@ -146,6 +146,11 @@ impl RaftLog {
         self.store.identity().node
     }
 
+    /// The id of the cluster, in hexadecimal. A restore draws another one.
+    pub fn cluster_id(&self) -> String {
+        self.store.identity().cluster.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// Index of the last log entry that is applied here.
     pub fn applied_index(&self) -> u64 {
         self.raft.metrics().borrow_watched().last_applied.map_or(0, |id| id.index)

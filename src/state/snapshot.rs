@@ -158,6 +158,15 @@ pub fn read(path: &Path, entries: &Entries, users: Option<&Path>) -> io::Result<
     failed.into_inner().map_or(Ok(head), Err)
 }
 
+/// Reads a file from beginning to end, so that nothing of a damaged one is ever used.
+///
+/// # Errors
+/// When the file is missing, not ours, damaged, or ends early; says which and where.
+pub fn check(path: &Path) -> io::Result<()> {
+    head(path)?;
+    BlockReader::open(path)?.try_for_each(|block| block.map(|_| ()))
+}
+
 /// The log records of a backup, in order.
 ///
 /// # Errors
