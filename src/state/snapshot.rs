@@ -331,7 +331,7 @@ pub fn current_generation(dir: &Path) -> io::Result<u64> {
     match fs::read_to_string(&path) {
         Ok(text) => text.trim().parse().map_err(|_| damaged(&path, &"it holds no number")),
         Err(e) if e.kind() == io::ErrorKind::NotFound => set_current_generation(dir, 1).map(|()| 1),
-        Err(e) => Err(e),
+        Err(e) => Err(io::Error::new(e.kind(), format!("{}: {e}", path.display()))),
     }
 }
 
