@@ -152,7 +152,8 @@ async fn open_state(data: &Path) -> Result<Arc<State>> {
     let dir = data.to_owned();
     let opened = tokio::task::spawn_blocking(move || State::open(&dir)).await;
     let state = opened.map_err(|e| Error::broken("opening the state", e))?;
-    Ok(Arc::new(state.map_err(|e| Error::Broken(e.to_string()))?))
+    let hint = "restore the last backup into a new data directory";
+    Ok(Arc::new(state.map_err(|e| Error::Broken(format!("{e}\nhint: {hint}")))?))
 }
 
 /// Settings that must be the same on every node: the memory bound, and the cookie's secrets unless given.
