@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::config::Secret;
 use crate::error::{Error, Result};
-use crate::random;
+use crate::{limits, random};
 
 /// Stands in the directory while a restore fills it: half of a state must never be taken for a whole one.
 const UNFINISHED: &str = "restore-unfinished";
@@ -93,13 +93,20 @@ impl Directory {
                  setting",
                 path.display()
             ))),
+            (Ok(kept), _) if kept.trim().len() < limits::SECRET_BYTES_MIN => Err(Error::Broken(format!(
+                "{} is damaged: it is too short\nhint: put the secret of the cluster back",
+                path.display()
+            ))),
             (Ok(_), _) => Ok(()),
             (Err(e), _) if e.kind() != io::ErrorKind::NotFound => Err(failed(e)),
             (Err(_), given) => {
                 let secret = given.map_or_else(random::token::<32>, |given| given.expose().to_owned());
-                let mut file =
-                    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
-                writeln!(file, "{secret}").and_then(|()| file.sync_all()).map_err(failed)?;
+                let draft = self.path.join("secret.partial");
+                // whole under another name first: a file that a crash left empty would be taken for the secret
+                let mut options = OpenOptions::new();
+                let made = options.write(true).create(true).truncate(true).mode(0o600).open(&draft);
+                let written = made.and_then(|mut file| writeln!(file, "{secret}").and_then(|()| file.sync_all()));
+                written.and_then(|()| fs::rename(&draft, &path)).map_err(failed)?;
                 File::open(&self.path).and_then(|dir| dir.sync_all()).map_err(failed)
             }
         }
