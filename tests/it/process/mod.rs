@@ -6,6 +6,7 @@
 mod backups;
 mod commands;
 mod crowd;
+mod damage;
 mod dice;
 mod first_admin;
 mod kills;
