@@ -133,17 +133,15 @@ pub fn read(path: &Path, entries: &Entries, users: Option<&Path>) -> io::Result<
             threads.spawn(|| {
                 if let Err(e) = load_blocks(path, &receive, entries) {
                     failed.lock().get_or_insert(e);
+                    // whoever reads the file would wait for us for ever
+                    while receive.lock().recv().is_ok() {}
                 }
             });
         }
         let mut database = users.map(File::create).transpose()?;
         for block in BlockReader::open(path)? {
             match block? {
-                (Kind::Entries, payload) => {
-                    if send.send(payload).is_err() {
-                        break;
-                    }
-                }
+                (Kind::Entries, payload) => send.send(payload).map_err(io::Error::other)?,
                 (Kind::Users, payload) => {
                     if let Some(file) = &mut database {
                         file.write_all(&payload)?;
