@@ -107,3 +107,32 @@ pub const ANONYMOUS_SESSIONS: Tries = Tries { free: 300, wait_secs: 1, wait_max_
 
 /// Users that one log entry of an import carries.
 pub const IMPORT_OP_MAX: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spell(secs: i64) -> String {
+        match secs {
+            h if h >= 3_600 => format!("{} h", h / 3_600),
+            m if m > 60 => format!("{} min", m / 60),
+            s => format!("{s} s"),
+        }
+    }
+
+    #[test]
+    fn the_readme_tells_people_the_throttles_that_are_here() {
+        let readme = include_str!("../README.md");
+        for (what, tries) in [
+            ("passwords for one account", ACCOUNT_TRIES),
+            ("passwords from one address", ADDRESS_TRIES),
+            ("sign-ups from one address", SIGN_UP_TRIES),
+            ("anonymous sessions from one address", ANONYMOUS_SESSIONS),
+        ] {
+            let Tries { free, wait_secs, wait_max_secs, memory_secs } = tries;
+            let (wait, most) = (spell(wait_secs), spell(wait_max_secs).replace("60 s", "1 min"));
+            let row = format!("| {what} | {free} | {wait}, doubling up to {most} | {} |", spell(memory_secs));
+            assert!(readme.contains(&row), "{row}");
+        }
+    }
+}

@@ -140,21 +140,25 @@ async fn live<N: Living>(
     }
 }
 
-/// Says where the node is: calm lines on a terminal, else one in the log.
+/// Says where the node is: calm lines on a terminal, else one in the log, which comes last: whoever waits for it finds
+/// everything in place.
 fn announce(node: &RunningNode) -> Result<(), Failure> {
-    info!(url = %node.public_url, address = %node.web, data = %node.data.display(), "ready");
+    let data = fs::canonicalize(&node.data).unwrap_or_else(|_| node.data.clone());
+    let mut out = io::stdout();
+    let left = if out.is_terminal() {
+        write!(out, "{}", lines(&node.public_url.to_string(), &data, node.first_admin.as_ref())).map_err(Failure::from)
+    } else {
+        leave_link(&data, node.first_admin.as_ref()).map(|path| {
+            if let Some(path) = path {
+                info!(path = %path.display(), "this file holds the link that makes the first admin");
+            }
+        })
+    };
     if let Some(address) = node.metrics {
         info!(%address, "metrics");
     }
-    let data = fs::canonicalize(&node.data).unwrap_or_else(|_| node.data.clone());
-    let mut out = io::stdout();
-    if out.is_terminal() {
-        return Ok(write!(out, "{}", lines(&node.public_url.to_string(), &data, node.first_admin.as_ref()))?);
-    }
-    if let Some(path) = leave_link(&data, node.first_admin.as_ref())? {
-        info!(path = %path.display(), "this file holds the link that makes the first admin");
-    }
-    Ok(())
+    info!(url = %node.public_url, address = %node.web, data = %node.data.display(), "ready");
+    left
 }
 
 fn lines(url: &str, data: &Path, first_admin: Option<&Link>) -> String {

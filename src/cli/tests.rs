@@ -68,6 +68,7 @@ impl Operator for Stub {
             Request::Status => Response::Status(Status {
                 version: "0.1.0".into(),
                 node: "1".into(),
+                cluster: "c0ffee".into(),
                 ready: self.ready,
                 users: 2,
                 sessions: 1,

@@ -151,6 +151,9 @@ pub struct Health {
 pub struct Status {
     pub version: String,
     pub node: String,
+    /// Id of the cluster, which a restore changes; in hexadecimal.
+    #[serde(default)]
+    pub cluster: String,
     pub ready: bool,
     pub users: u64,
     pub sessions: u64,

@@ -11,7 +11,10 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::config::Secret;
 use crate::error::{Error, Result};
-use crate::random;
+use crate::{limits, random};
+
+/// Stands in the directory while a restore fills it: half of a state must never be taken for a whole one.
+const UNFINISHED: &str = "restore-unfinished";
 
 /// A locked data directory.
 pub struct Directory {
@@ -24,7 +27,7 @@ impl Directory {
     /// Opens the directory, making it (0700) if need be, and locks it for this process.
     ///
     /// # Errors
-    /// `Broken`, with a hint: it cannot be made or another process has it.
+    /// `Broken`, with a hint: it cannot be made, another process has it, or a restore into it was cut short.
     pub fn open(path: &Path) -> Result<Self> {
         let failed = |e: io::Error| {
             Error::Broken(format!(
@@ -40,6 +43,12 @@ impl Directory {
                 path.display()
             )));
         }
+        if path.join(UNFINISHED).try_exists().map_err(failed)? {
+            return Err(Error::Broken(format!(
+                "a restore into {} did not finish\nhint: empty that directory and restore again",
+                path.display()
+            )));
+        }
         let is_new = fs::read_dir(path).map_err(failed)?.next().is_none();
         Ok(Self { path: path.to_owned(), is_new, _lock: lock })
     }
@@ -47,6 +56,28 @@ impl Directory {
     /// Whether it was empty when it was opened.
     pub fn is_new(&self) -> bool {
         self.is_new
+    }
+
+    /// Marks the directory as one that is being filled, durably.
+    ///
+    /// # Errors
+    /// `Broken`: the mark cannot be written.
+    pub fn begin_restore(&self) -> Result<()> {
+        self.lasting(File::create(self.path.join(UNFINISHED)).and_then(|file| file.sync_all()))
+    }
+
+    /// Takes the mark away: the directory is whole.
+    ///
+    /// # Errors
+    /// `Broken`: it cannot be removed.
+    pub fn end_restore(&self) -> Result<()> {
+        self.lasting(fs::remove_file(self.path.join(UNFINISHED)))
+    }
+
+    /// What was done, and the directory's own entry for it on disk.
+    fn lasting(&self, done: io::Result<()>) -> Result<()> {
+        let lasting = done.and_then(|()| File::open(&self.path)?.sync_all());
+        lasting.map_err(|e| Error::Broken(format!("{}: {e}\nhint: is the disk full?", self.path.display())))
     }
 
     /// Keeps the cluster's secret in the directory: the one given, or one that is drawn now if none is there yet.
@@ -62,13 +93,20 @@ impl Directory {
                  setting",
                 path.display()
             ))),
+            (Ok(kept), _) if kept.trim().len() < limits::SECRET_BYTES_MIN => Err(Error::Broken(format!(
+                "{} is damaged: it is too short\nhint: put the secret of the cluster back",
+                path.display()
+            ))),
             (Ok(_), _) => Ok(()),
             (Err(e), _) if e.kind() != io::ErrorKind::NotFound => Err(failed(e)),
             (Err(_), given) => {
                 let secret = given.map_or_else(random::token::<32>, |given| given.expose().to_owned());
-                let mut file =
-                    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
-                writeln!(file, "{secret}").and_then(|()| file.sync_all()).map_err(failed)?;
+                let draft = self.path.join("secret.partial");
+                // whole under another name first: a file that a crash left empty would be taken for the secret
+                let mut options = OpenOptions::new();
+                let made = options.write(true).create(true).truncate(true).mode(0o600).open(&draft);
+                let written = made.and_then(|mut file| writeln!(file, "{secret}").and_then(|()| file.sync_all()));
+                written.and_then(|()| fs::rename(&draft, &path)).map_err(failed)?;
                 File::open(&self.path).and_then(|dir| dir.sync_all()).map_err(failed)
             }
         }

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::identity::{self, Identity, passwords::HashPool};
 use crate::log::Log;
 use crate::raft::{self, RaftLog};
-use crate::state::{Op, Outcome, State};
+use crate::state::{Op, Outcome, State, snapshot};
 use crate::web::{self, Door, Site, accept::Port};
 use crate::{limits, random};
 use directory::Directory;
@@ -40,7 +40,7 @@ pub struct RunningNode {
     pub public_url: Origin,
     /// Its data directory.
     pub data: PathBuf,
-    /// Makes the first admin; only at the first start.
+    /// Makes the first admin; only while nobody has an account.
     pub first_admin: Option<Link>,
     log: Arc<RaftLog>,
     stop: watch::Sender<bool>,
@@ -102,7 +102,7 @@ pub async fn start_with(mut config: Config, clock: Arc<dyn Clock>) -> Result<Run
     let log = RaftLog::open(&config.data, state.clone(), clock, &settings).await?;
     let secrets = agree_on_settings(&*log, &config).await?;
     let identity = Arc::new(open_identity(&config, (state.clone(), log.clone()), secrets)?);
-    let first_admin = if directory.is_new() { identity.first_admin_link().await? } else { None };
+    let first_admin = if identity.account_count().await? == 0 { identity.first_admin_link().await? } else { None };
 
     let mut node = RunningNode {
         web: address(&web_listener)?,
@@ -152,7 +152,8 @@ async fn open_state(data: &Path) -> Result<Arc<State>> {
     let dir = data.to_owned();
     let opened = tokio::task::spawn_blocking(move || State::open(&dir)).await;
     let state = opened.map_err(|e| Error::broken("opening the state", e))?;
-    Ok(Arc::new(state.map_err(|e| Error::Broken(e.to_string()))?))
+    let hint = "restore the last backup into a new data directory";
+    Ok(Arc::new(state.map_err(|e| Error::Broken(format!("{e}\nhint: {hint}")))?))
 }
 
 /// Settings that must be the same on every node: the memory bound, and the cookie's secrets unless given.
@@ -194,9 +195,15 @@ pub fn restore(file: &Path, data: &Path, keep: Keep, progress: &mut dyn FnMut(u6
     if !directory.is_new() {
         return Err(Error::Conflict(format!("{} is not empty\nhint: restore into a new directory", data.display())));
     }
-    let total = std::fs::metadata(file).map_err(|e| Error::Malformed(format!("{}: {e}", file.display())))?.len();
+    let refused = |e: std::io::Error| {
+        Error::Malformed(format!("{e}\n  hint: name a file that `sojourn backup` wrote, as it wrote it"))
+    };
+    snapshot::check(file).map_err(refused)?;
+    let total = std::fs::metadata(file).map_err(refused)?.len();
     progress(0, total);
+    directory.begin_restore()?;
     raft::restore(file, data, keep)?;
+    directory.end_restore()?;
     progress(total, total);
     Ok(())
 }

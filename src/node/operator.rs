@@ -67,6 +67,7 @@ impl Desk {
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").into(),
             node: self.log.node_id().to_string(),
+            cluster: self.log.cluster_id(),
             ready: self.identity.ready().await.is_ok(),
             users: self.identity.account_count().await?,
             sessions: self.identity.session_count().await?,

@@ -47,6 +47,11 @@ impl Machine {
         Ok(machine)
     }
 
+    /// The last log entry that the snapshot holds.
+    pub fn applied(&self) -> Option<LogId> {
+        self.applied
+    }
+
     async fn apply_records(&self, batch: Vec<(u64, Record)>) -> io::Result<Vec<Vec<Option<UserOutcome>>>> {
         let asks_sqlite = batch.iter().any(|(_, record)| record.changes.iter().any(|c| c.user.is_some()));
         let state = self.state.clone();

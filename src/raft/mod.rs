@@ -4,6 +4,7 @@
 //! `freshness` and `logtime` say what may be believed and what time it is. A single node is a cluster of one.
 
 mod decider;
+mod files;
 mod freshness;
 mod logtime;
 mod machine;
@@ -69,11 +70,9 @@ impl RaftLog {
     /// When a file is damaged, used by another process, or the disk fails; says which.
     pub async fn open(dir: &Path, state: Arc<State>, clock: Arc<dyn Clock>, settings: &Settings) -> Result<Arc<Self>> {
         let snapshots = dir.join("snapshots");
-        let file = dir.join("log.redb");
-        let store = blocking(move || Store::open(file)).await?;
-        let machine = {
-            let (state, snapshots) = (state.clone(), snapshots.clone());
-            blocking(move || Machine::open(state, &snapshots)).await?
+        let (store, machine) = {
+            let (dir, state) = (dir.to_owned(), state.clone());
+            blocking(move || files::open(&dir, state)).await?
         };
         let id = store.identity().node;
         let raft = Raft::build(id, Arc::new(config()?), network::Alone, store.clone(), machine)
@@ -144,6 +143,11 @@ impl RaftLog {
     /// This node's id.
     pub fn node_id(&self) -> u64 {
         self.store.identity().node
+    }
+
+    /// The id of the cluster, in hexadecimal. A restore draws another one.
+    pub fn cluster_id(&self) -> String {
+        self.store.identity().cluster.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Index of the last log entry that is applied here.

@@ -14,6 +14,7 @@ mod json;
 pub mod key;
 pub mod snapshot;
 mod user_changes;
+mod user_rows;
 pub mod users;
 
 use std::io;
@@ -56,7 +57,7 @@ impl State {
     /// When a file is damaged or cannot be read; says which.
     pub fn open(dir: &Path) -> io::Result<Self> {
         let number = snapshot::current_generation(dir)?;
-        let generation = Generation { entries: Entries::new(), users: Users::open(&users_path(dir, number))?, number };
+        let generation = Generation { entries: Entries::new(), users: open_users(&users_path(dir, number))?, number };
         Ok(Self { dir: dir.to_owned(), current: ArcSwap::from_pointee(generation), stamp: AtomicI64::new(0) })
     }
 
@@ -147,6 +148,19 @@ impl State {
     fn observe(&self, head: &snapshot::Head) {
         self.stamp.fetch_max(head.stamp, Ordering::AcqRel);
         self.current.load().entries.observe(head.stamp);
+    }
+}
+
+/// The users' database, or an empty one in the place of one that is damaged: everything in it is in the snapshot and in
+/// the log too.
+fn open_users(path: &Path) -> io::Result<Users> {
+    match Users::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+            tracing::warn!(error = %e, "the users' database is made anew from the snapshot and the log");
+            snapshot::discard_users(path)?;
+            Users::open(path)
+        }
+        opened => opened,
     }
 }
 

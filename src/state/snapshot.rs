@@ -133,17 +133,15 @@ pub fn read(path: &Path, entries: &Entries, users: Option<&Path>) -> io::Result<
             threads.spawn(|| {
                 if let Err(e) = load_blocks(path, &receive, entries) {
                     failed.lock().get_or_insert(e);
+                    // whoever reads the file would wait for us for ever
+                    while receive.lock().recv().is_ok() {}
                 }
             });
         }
         let mut database = users.map(File::create).transpose()?;
         for block in BlockReader::open(path)? {
             match block? {
-                (Kind::Entries, payload) => {
-                    if send.send(payload).is_err() {
-                        break;
-                    }
-                }
+                (Kind::Entries, payload) => send.send(payload).map_err(io::Error::other)?,
                 (Kind::Users, payload) => {
                     if let Some(file) = &mut database {
                         file.write_all(&payload)?;
@@ -156,6 +154,15 @@ pub fn read(path: &Path, entries: &Entries, users: Option<&Path>) -> io::Result<
         database.map_or(Ok(()), |file| file.sync_all())
     })?;
     failed.into_inner().map_or(Ok(head), Err)
+}
+
+/// Reads a file from beginning to end, so that nothing of a damaged one is ever used.
+///
+/// # Errors
+/// When the file is missing, not ours, damaged, or ends early; says which and where.
+pub fn check(path: &Path) -> io::Result<()> {
+    head(path)?;
+    BlockReader::open(path)?.try_for_each(|block| block.map(|_| ()))
 }
 
 /// The log records of a backup, in order.
@@ -322,7 +329,7 @@ pub fn current_generation(dir: &Path) -> io::Result<u64> {
     match fs::read_to_string(&path) {
         Ok(text) => text.trim().parse().map_err(|_| damaged(&path, &"it holds no number")),
         Err(e) if e.kind() == io::ErrorKind::NotFound => set_current_generation(dir, 1).map(|()| 1),
-        Err(e) => Err(e),
+        Err(e) => Err(io::Error::new(e.kind(), format!("{}: {e}", path.display()))),
     }
 }
 

@@ -3,9 +3,13 @@
 //! Time and randomness come in the change. Uniqueness is decided here, by SQLite, at the same place in the log on every
 //! node.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::change::{LinkUse, NewUser, UserChange, UserOutcome};
+use super::user_rows::{self, LinkRow, alter_user};
+use super::users::{User, UserRow};
 use crate::clock::Millis;
 
 /// Applies one change.
@@ -20,17 +24,15 @@ pub fn apply(c: &Connection, change: &UserChange) -> rusqlite::Result<UserOutcom
             Ok(UserOutcome::Imported(added))
         }
         UserChange::SetPassword { user, hash, only_if } => set_password(c, user, hash, only_if.as_deref()),
-        UserChange::SetNames { user, first_name, last_name } => {
-            const SQL: &str = "UPDATE users SET first_name = ?2, last_name = ?3 WHERE id = ?1";
-            found(c.prepare_cached(SQL)?.execute(params![user, first_name, last_name])?)
-        }
-        UserChange::SetDisabled { user, disabled } => {
-            found(c.execute("UPDATE users SET disabled = ?2 WHERE id = ?1", params![user, disabled])?)
-        }
-        UserChange::Approve { user } => found(c.execute("UPDATE users SET approved = 1 WHERE id = ?1", [user])?),
+        UserChange::SetNames { user, first_name, last_name } => found(alter_user(c, user, |user, _| {
+            user.first_name.clone_from(first_name);
+            user.last_name.clone_from(last_name);
+        })?),
+        UserChange::SetDisabled { user, disabled } => found(alter_user(c, user, |user, _| user.disabled = *disabled)?),
+        UserChange::Approve { user } => found(alter_user(c, user, |user, _| user.approved = true)?),
         UserChange::Delete { user } => {
             c.execute("DELETE FROM links WHERE user = ?1", [user])?;
-            found(c.execute("DELETE FROM users WHERE id = ?1", [user])?)
+            found(c.execute("DELETE FROM users WHERE id = ?1", [user])? == 1)
         }
         UserChange::AddLink { digest, usage, expires_at, now } => add_link(c, (digest, *now), usage, *expires_at),
         UserChange::SpendLink { digest, user, hash, now } => match link(c, digest, *now)? {
@@ -66,57 +68,51 @@ pub fn has_admin(c: &Connection) -> rusqlite::Result<bool> {
 
 /// What an unspent link is for, if it is good at `now`.
 pub fn link(c: &Connection, digest: &[u8; 32], now: Millis) -> rusqlite::Result<Option<LinkUse>> {
-    const SQL: &str = "SELECT user FROM links WHERE digest = ?1 AND expires_at > ?2";
-    let user = c.query_row(SQL, params![digest, now], |row| row.get::<_, Option<String>>(0)).optional()?;
-    Ok(user.map(|user| user.map_or(LinkUse::FirstAdmin, LinkUse::SetPassword)))
+    const SQL: &str = "SELECT * FROM links WHERE digest = ?1 AND expires_at > ?2";
+    let row = c.query_row(SQL, params![digest, now], user_rows::link).optional()?;
+    Ok(row.map(|row| row.usage))
 }
 
-fn found(rows: usize) -> rusqlite::Result<UserOutcome> {
-    Ok(if rows == 0 { UserOutcome::NotFound } else { UserOutcome::Done })
+fn found(is_found: bool) -> rusqlite::Result<UserOutcome> {
+    Ok(if is_found { UserOutcome::Done } else { UserOutcome::NotFound })
 }
 
-fn add(c: &Connection, user: &NewUser) -> rusqlite::Result<bool> {
-    const SQL: &str = "INSERT INTO users (id, email, first_name, last_name, password_hash, groups, created_at, admin, \
-                       approved, verified, disabled) VALUES (?1, ?2, ?3, ?4, ?5, '', ?6, ?7, ?8, ?9, 0) \
-                       ON CONFLICT DO NOTHING";
-    let values = params![
-        user.id,
-        user.email,
-        user.first_name,
-        user.last_name,
-        user.password_hash,
-        user.created_at,
-        user.admin,
-        user.approved,
-        user.verified
-    ];
-    Ok(c.prepare_cached(SQL)?.execute(values)? == 1)
+fn add(c: &Connection, new: &NewUser) -> rusqlite::Result<bool> {
+    let user = User {
+        id: new.id.clone(),
+        email: new.email.clone(),
+        first_name: new.first_name.clone(),
+        last_name: new.last_name.clone(),
+        groups: Vec::new(),
+        created_at: new.created_at,
+        admin: new.admin,
+        approved: new.approved,
+        verified: new.verified,
+        disabled: false,
+    };
+    user_rows::add_user(c, &UserRow { user: Arc::new(user), password_hash: new.password_hash.clone() })
 }
 
 fn set_password(c: &Connection, user: &str, hash: &str, only_if: Option<&str>) -> rusqlite::Result<UserOutcome> {
-    const HELD: &str = "SELECT password_hash FROM users WHERE id = ?1";
-    let held: Option<String> = c.prepare_cached(HELD)?.query_row([user], |row| row.get(0)).optional()?;
-    match (held, only_if) {
-        (None, _) => Ok(UserOutcome::NotFound),
-        (Some(held), Some(expected)) if held != expected => Ok(UserOutcome::Conflict),
-        _ => {
-            c.prepare_cached("UPDATE users SET password_hash = ?2 WHERE id = ?1")?.execute([user, hash])?;
-            Ok(UserOutcome::Done)
+    let mut is_other = false;
+    let is_found = alter_user(c, user, |_, held| {
+        is_other = only_if.is_some_and(|expected| held != expected);
+        if !is_other {
+            hash.clone_into(held);
         }
-    }
+    })?;
+    if is_other { Ok(UserOutcome::Conflict) } else { found(is_found) }
 }
 
 type NewLink<'a> = (&'a [u8; 32], Millis);
 
 fn add_link(c: &Connection, link: NewLink<'_>, usage: &LinkUse, expires_at: Millis) -> rusqlite::Result<UserOutcome> {
     let (digest, now) = link;
-    let user = match usage {
-        LinkUse::FirstAdmin if has_admin(c)? => return Ok(UserOutcome::AdminExists),
-        LinkUse::FirstAdmin => None,
-        LinkUse::SetPassword(user) => Some(user),
-    };
+    if *usage == LinkUse::FirstAdmin && has_admin(c)? {
+        return Ok(UserOutcome::AdminExists);
+    }
     c.execute("DELETE FROM links WHERE expires_at <= ?1", [now])?;
-    c.execute("INSERT OR REPLACE INTO links VALUES (?1, ?2, ?3)", params![digest, user, expires_at])?;
+    user_rows::put_link(c, &LinkRow { digest: *digest, usage: usage.clone(), expires_at })?;
     Ok(UserOutcome::Done)
 }
 

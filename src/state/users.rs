@@ -11,29 +11,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use moka::sync::Cache;
 use parking_lot::Mutex;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
 use super::change::{LinkUse, UserChange, UserOutcome};
-use super::user_changes;
+use super::{user_changes, user_rows};
 use crate::clock::Millis;
 
 const READERS: usize = 2;
 /// Users whose rows are kept in memory: those who were asked for lately.
 const CACHED: u64 = 100_000;
-
-const SCHEMA: &str = "
-    CREATE TABLE IF NOT EXISTS users (
-        id TEXT PRIMARY KEY, email TEXT NOT NULL UNIQUE, first_name TEXT NOT NULL, last_name TEXT NOT NULL,
-        password_hash TEXT NOT NULL, groups TEXT NOT NULL, created_at INTEGER NOT NULL, admin INTEGER NOT NULL,
-        approved INTEGER NOT NULL, verified INTEGER NOT NULL, disabled INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE INDEX IF NOT EXISTS users_admin ON users (admin) WHERE admin = 1;
-    CREATE TABLE IF NOT EXISTS links (
-        digest BLOB PRIMARY KEY, user TEXT, expires_at INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-    INSERT OR IGNORE INTO meta VALUES ('applied', 0), ('format', 1);
-";
 
 /// A person with an account. Never carries the password hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,17 +63,18 @@ impl Users {
     /// Opens the database at `path`, making it if need be.
     ///
     /// # Errors
-    /// When the file cannot be opened, is no database of ours, or fails SQLite's own quick check.
+    /// `InvalidData` when the file is no database of ours or a part of it is not what was written: then it is of no
+    /// use, and can be made anew. Any other kind when it cannot be opened or read at all.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let writer = connect(path)?;
-        let check = writer
-            .query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
-            .map_err(|e| named(path, &e))?;
-        if check != "ok" {
-            return Err(named(path, &check));
+        let opened = connect(path).and_then(|writer| {
+            user_rows::prepare(&writer)?;
+            let fault = user_rows::fault(&writer)?;
+            Ok((user_rows::meta(&writer, "applied")?, fault, writer))
+        });
+        let (applied, fault, writer) = opened.map_err(|e| unusable(path, &e))?;
+        if let Some(fault) = fault {
+            return Err(damaged(path, &fault));
         }
-        writer.execute_batch(SCHEMA).map_err(|e| named(path, &e))?;
-        let applied = meta(&writer, "applied").map_err(|e| named(path, &e))?;
         let reader = || {
             let reader =
                 Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
@@ -142,7 +129,7 @@ impl Users {
             let outcome = if *index <= done { UserOutcome::Done } else { user_changes::apply(&transaction, change)? };
             outcomes.push(outcome);
         }
-        mark(&transaction, last)?;
+        user_rows::mark(&transaction, last)?;
         transaction.commit()?;
         Ok(outcomes)
     }
@@ -153,7 +140,7 @@ impl Users {
     /// # Errors
     /// When the disk or the database fails.
     pub fn mark_applied(&self, index: u64) -> io::Result<()> {
-        mark(&self.writer.lock(), index).map_err(|e| named(&self.path, &e))?;
+        user_rows::mark(&self.writer.lock(), index).map_err(|e| named(&self.path, &e))?;
         self.applied.fetch_max(index, Ordering::Release);
         Ok(())
     }
@@ -196,7 +183,7 @@ impl Users {
     pub fn list(&self, after: &str, limit: u32) -> io::Result<Vec<UserRow>> {
         self.read(|c| {
             let mut rows = c.prepare_cached("SELECT * FROM users WHERE email > ?1 ORDER BY email LIMIT ?2")?;
-            rows.query_map(params![after, limit], row)?.collect()
+            rows.query_map(params![after, limit], user_rows::user)?.collect()
         })
     }
 
@@ -255,48 +242,38 @@ impl Users {
     }
 }
 
-fn connect(path: &Path) -> io::Result<Connection> {
-    let opened = Connection::open(path).and_then(|c| {
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    Connection::open(path).and_then(|c| {
         c.pragma_update(None, "journal_mode", "WAL")?;
         c.pragma_update(None, "synchronous", "NORMAL")?;
         c.pragma_update(None, "wal_autocheckpoint", 4_000)?;
         c.pragma_update(None, "cache_size", -2_000)?;
         c.pragma_update(None, "trusted_schema", false)?;
         Ok(c)
-    });
-    opened.map_err(|e| named(path, &e))
+    })
 }
 
 fn one(c: &Connection, column: &str, value: &str) -> rusqlite::Result<Option<UserRow>> {
-    c.prepare_cached(&format!("SELECT * FROM users WHERE {column} = ?1"))?.query_row([value], row).optional()
-}
-
-fn row(row: &Row<'_>) -> rusqlite::Result<UserRow> {
-    let groups: String = row.get("groups")?;
-    let user = User {
-        id: row.get("id")?,
-        email: row.get("email")?,
-        first_name: row.get("first_name")?,
-        last_name: row.get("last_name")?,
-        groups: groups.split(',').filter(|g| !g.is_empty()).map(str::to_owned).collect(),
-        created_at: row.get("created_at")?,
-        admin: row.get("admin")?,
-        approved: row.get("approved")?,
-        verified: row.get("verified")?,
-        disabled: row.get("disabled")?,
-    };
-    Ok(UserRow { user: Arc::new(user), password_hash: row.get("password_hash")? })
-}
-
-fn mark(c: &Connection, applied: u64) -> rusqlite::Result<()> {
-    c.execute("UPDATE meta SET value = max(value, ?1) WHERE name = 'applied'", [applied as i64]).map(|_| ())
-}
-
-fn meta(c: &Connection, name: &str) -> rusqlite::Result<u64> {
-    c.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get::<_, i64>(0)).map(|n| n as u64)
+    c.prepare_cached(&format!("SELECT * FROM users WHERE {column} = ?1"))?
+        .query_row([value], user_rows::user)
+        .optional()
 }
 
 /// Every failure says which file.
 fn named(path: &Path, cause: &dyn std::fmt::Display) -> io::Error {
     io::Error::other(format!("{}: {cause}", path.display()))
+}
+
+fn damaged(path: &Path, cause: &dyn std::fmt::Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged: {cause}", path.display()))
+}
+
+/// Why a database cannot be opened: because of the machine, or because of what is in it.
+fn unusable(path: &Path, e: &rusqlite::Error) -> io::Error {
+    use ErrorCode::{CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, PermissionDenied, ReadOnly};
+    match e.sqlite_error_code() {
+        Some(ErrorCode::SystemIoFailure | CannotOpen | DatabaseBusy | DatabaseLocked) => named(path, e),
+        Some(DiskFull | OutOfMemory | PermissionDenied | ReadOnly) => named(path, e),
+        _ => damaged(path, e),
+    }
 }

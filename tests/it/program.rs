@@ -98,7 +98,7 @@ impl Place {
 
     /// Starts a node, which may or may not come up.
     pub fn spawn(&self) -> Starting {
-        Starting::of(self.command(&["serve"]), self.data())
+        Starting::of(self.command(&["serve"]))
     }
 
     /// Starts a node and waits until its doors are open.
@@ -156,7 +156,7 @@ pub struct Ended {
 }
 
 impl Starting {
-    fn of(mut command: Command, data: PathBuf) -> Self {
+    fn of(mut command: Command) -> Self {
         let mut child = command.spawn().expect("the binary runs");
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (send, ready) = channel();
@@ -180,7 +180,7 @@ impl Starting {
                 kept.lock().push(text);
             }
         });
-        let program = Program { child, url: String::new(), data, lines, readers: vec![err, out] };
+        let program = Program { child, url: String::new(), lines, readers: vec![err, out] };
         Self { program, ready }
     }
 
@@ -190,13 +190,13 @@ impl Starting {
     }
 
     /// The same, for so long; `Err` gives itself back.
-    pub fn ready_within(mut self, time: Duration) -> Result<Result<Program, Ended>, Self> {
+    pub fn ready_within(mut self, time: Duration) -> Result<Result<Program, Ended>, Box<Self>> {
         match self.ready.recv_timeout(time) {
             Ok(address) => {
                 self.program.url = format!("http://{address}");
                 Ok(Ok(self.program))
             }
-            Err(RecvTimeoutError::Timeout) => Err(self),
+            Err(RecvTimeoutError::Timeout) => Err(Box::new(self)),
             Err(RecvTimeoutError::Disconnected) => {
                 let status = self.program.wait().code();
                 Ok(Err(Ended { status, log: self.program.log() }))
@@ -215,7 +215,6 @@ pub struct Program {
     child: Child,
     /// Where its HTTP door is.
     pub url: String,
-    pub data: PathBuf,
     lines: Arc<Mutex<Vec<String>>>,
     readers: Vec<JoinHandle<()>>,
 }
@@ -247,11 +246,6 @@ impl Program {
     pub fn stop(mut self) -> Option<i32> {
         self.signal(Signal::TERM);
         self.wait().code()
-    }
-
-    /// Whether it has ended by itself.
-    pub fn has_ended(&mut self) -> bool {
-        self.child.try_wait().expect("the process is ours").is_some()
     }
 
     /// Waits for its end, and for the last it said.

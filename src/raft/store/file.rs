@@ -30,7 +30,8 @@ const COMPACT_RATIO: u64 = 4;
 /// Rows at the end of the log that are decoded when it is opened.
 const ROWS_CHECKED: usize = 64;
 
-const DAMAGE_HINT: &str = "restore this node from a backup, or move its data directory away and let it join anew";
+/// What to do about a file that lost something.
+pub const DAMAGE_HINT: &str = "restore the last backup into a new data directory";
 
 /// What an opened file holds.
 pub struct Opened {

@@ -24,6 +24,7 @@ use parking_lot::{Mutex, RwLock};
 use redb::ReadableDatabase;
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use file::DAMAGE_HINT;
 pub use read::Records;
 pub use rows::Identity;
 pub use writer::Counters;
@@ -85,6 +86,12 @@ impl Store {
         let writer = std::thread::Builder::new().name("log-writer".into()).spawn(move || writer.run())?;
         let (path, identity) = (path.to_owned(), opened.identity);
         Ok(Self(Arc::new(Inner { path, identity, shared, wishes: Some(wishes), writer: Some(writer) })))
+    }
+
+    /// The last entry that was purged, and the last entry.
+    pub fn ends(&self) -> (Option<LogId>, Option<LogId>) {
+        let tail = self.0.shared.tail.lock();
+        (tail.purged, tail.last)
     }
 
     /// Who this node is.

@@ -42,7 +42,7 @@ impl View {
         let mut entries = match &self.disk {
             None => Vec::with_capacity(self.recent.len()),
             Some((read, indexes)) => self.fetch(read, indexes.clone()).map_err(|e| {
-                let hint = "stop the node and restore it from a backup, or let it join anew with an empty directory";
+                let hint = "stop the node and restore the last backup into a new data directory";
                 rows::about(&self.path, &e, hint)
             })?,
         };

@@ -10,9 +10,9 @@ use super::crowd::{Gone, Person};
 use super::dice::Dice;
 use crate::program::{Place, Program, Starting};
 
-const WORKERS: u8 = 4;
+const WORKERS: u8 = 8;
 /// People whom one worker looks after.
-const PEOPLE: u8 = 5;
+const PEOPLE: u8 = 4;
 /// What a plain `cargo test` has patience for.
 const KILLS: u64 = 5;
 

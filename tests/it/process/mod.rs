@@ -3,6 +3,12 @@
 //! `kills`: nothing acknowledged is lost, however it ends. `stop`: signals, and who may run beside whom. `first_admin`,
 //! `commands`: the command line. `backups`, `damage`: what lies on the disk.
 
+mod backups;
+mod commands;
 mod crowd;
+mod damage;
 mod dice;
+mod first_admin;
 mod kills;
+mod stop;
+mod witness;

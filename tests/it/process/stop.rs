@@ -1,0 +1,133 @@
+//! Stop: signals, and what may not run beside what.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use reqwest::StatusCode;
+use rustix::process::Signal;
+
+use crate::harness::PASSWORD;
+use crate::program::{PATIENCE, Place, Program};
+
+/// A sign-in of which the last byte is still to come.
+struct SlowSignIn {
+    stream: TcpStream,
+    last: u8,
+}
+
+impl SlowSignIn {
+    fn begin(node: &Program, email: &str) -> Self {
+        let host = node.url.trim_start_matches("http://");
+        let body = format!(r#"{{"email":"{email}","password":"{PASSWORD}"}}"#);
+        let head = format!(
+            "POST /api/v1/signin HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(host).expect("the door is open");
+        stream.set_read_timeout(Some(PATIENCE)).expect("is set");
+        let (body, last) = body.as_bytes().split_at(body.len() - 1);
+        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).expect("is sent");
+        Self { stream, last: last[0] }
+    }
+
+    /// Sends the last byte, and reads what comes until the end.
+    fn finish(mut self) -> String {
+        self.stream.write_all(&[self.last]).expect("is sent");
+        let mut answer = String::new();
+        self.stream.read_to_string(&mut answer).expect("is answered");
+        answer
+    }
+}
+
+/// Waits until the node has written this.
+fn until_said(node: &Program, text: &str) {
+    let until = Instant::now() + PATIENCE;
+    while !node.log().contains(text) {
+        assert!(Instant::now() < until, "never said {text:?}: {}", node.log());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[tokio::test]
+async fn sigterm_lets_a_request_under_way_finish_and_is_no_failure() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let place = Place::new();
+        let mut node = place.start();
+        node.visitor().sign_up("ada@example.com").await;
+        let slow = SlowSignIn::begin(&node, "ada@example.com");
+        // the head has been read once a later request is answered
+        assert!(!node.visitor().is_signed_in().await);
+        node.signal(signal);
+        until_said(&node, "stopping");
+        let answer = slow.finish();
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("sojourn="), "{answer}");
+        assert_eq!(node.wait().code(), Some(0), "{}", node.log());
+        assert!(TcpStream::connect(node.url.trim_start_matches("http://")).is_err(), "the door is closed");
+    }
+}
+
+#[tokio::test]
+async fn a_second_sigterm_ends_it_at_once_and_nothing_is_lost() {
+    let place = Place::new();
+    let mut node = place.start();
+    let ada = {
+        let mut ada = node.visitor();
+        ada.sign_up("ada@example.com").await;
+        assert_eq!(ada.sign_in("ada@example.com", PASSWORD).await.status(), StatusCode::OK);
+        ada
+    };
+    let _slow = SlowSignIn::begin(&node, "ada@example.com");
+    assert!(!node.visitor().is_signed_in().await);
+    node.signal(Signal::TERM);
+    until_said(&node, "stopping");
+    let told = Instant::now();
+    node.signal(Signal::TERM);
+    assert_eq!(node.wait().code(), Some(1));
+    assert!(told.elapsed() < sojourn::limits::DRAIN_TIMEOUT / 2, "it waited for the slow one");
+    assert!(node.log().contains("stopped at once by a second SIGTERM"), "{}", node.log());
+    let node = place.start();
+    assert!(ada.at_url(&node.url).is_signed_in().await);
+}
+
+#[test]
+fn a_data_directory_has_one_node() {
+    let place = Place::new();
+    let first = place.start();
+    let second = place.refused();
+    assert_eq!(second.status, Some(1), "{}", second.log);
+    let data = place.data().display().to_string();
+    assert!(second.log.contains(&data) && second.log.contains("is used by another process"), "{}", second.log);
+    assert!(second.log.contains("hint: "), "{}", second.log);
+    assert_eq!(place.done(&["healthcheck"]), "ready\n", "the first one is none the worse");
+    assert_eq!(first.stop(), Some(0));
+    assert_eq!(place.start().stop(), Some(0), "and its directory is free again");
+}
+
+#[test]
+fn a_restore_does_not_touch_a_directory_that_a_node_uses() {
+    let place = Place::new();
+    let node = place.start();
+    let file = place.file("backup");
+    place.done(&["backup", &file.display().to_string()]);
+    let refused = place.run(&["restore", &file.display().to_string()]);
+    assert_eq!(refused.status, 1);
+    assert!(refused.err.contains("is used by another process"), "{}", refused.err);
+    assert_eq!(node.stop(), Some(0));
+}
+
+#[test]
+fn a_port_has_one_node() {
+    let first = Place::new();
+    let node = first.start();
+    let address = node.url.trim_start_matches("http://").to_owned();
+    let second = Place::new().with("SOJOURN_WEB_LISTEN", &address);
+    let refused = second.refused();
+    assert_eq!(refused.status, Some(1), "{}", refused.log);
+    assert!(refused.log.contains(&format!("cannot listen on {address}")), "{}", refused.log);
+    assert!(refused.log.contains("hint: ") && refused.log.contains("web.listen"), "{}", refused.log);
+    drop(node);
+    let third = second.start();
+    assert!(second.data().join("first-admin-link").exists(), "a start that failed was not the first one");
+    assert_eq!(third.stop(), Some(0));
+}
