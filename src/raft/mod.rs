@@ -7,6 +7,7 @@ mod decider;
 mod freshness;
 mod logtime;
 mod machine;
+mod meters;
 mod network;
 mod restore;
 mod store;
@@ -30,6 +31,7 @@ use freshness::Freshness;
 use logtime::LogTime;
 use machine::Machine;
 pub use restore::{Keep, restore};
+pub use store::Counters;
 use store::Store;
 use types::Member;
 
@@ -137,6 +139,11 @@ impl RaftLog {
             .map_err(|e| Error::broken("no snapshot", e))?;
         let dir = self.snapshots.clone();
         blocking(move || machine::newest(&dir)).await?.ok_or_else(|| Error::Broken("the snapshot is gone".into()))
+    }
+
+    /// How much was written to the log since it was opened.
+    pub fn counters(&self) -> &Counters {
+        self.store.counters()
     }
 
     /// This node's id.
@@ -303,7 +310,9 @@ async fn maintain(log: std::sync::Weak<RaftLog>) {
         }
         log.keep_time().await;
         let grown = log.store.counters().bytes();
-        let size = log.state.generation().entries.used_bytes();
+        let generation = log.state.generation();
+        meters::show(log.store.counters(), &generation.entries);
+        let size = generation.entries.used_bytes();
         if grown - logged > SNAPSHOT_EVERY.max(size / 2) {
             logged = grown;
             if let Err(e) = log.raft.trigger().snapshot().await {

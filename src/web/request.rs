@@ -17,8 +17,6 @@ use super::{Settings, json};
 use crate::error::{Error, Result};
 use crate::identity::{Client, Cookies};
 
-/// The longest body that is read, bytes.
-pub const BODY_MAX: usize = 64 * 1024;
 /// How much of a `User-Agent` is kept, characters.
 const AGENT_MAX: usize = 256;
 /// Fields that a form sends as ticked boxes and JSON as booleans.
@@ -33,7 +31,7 @@ pub struct Request {
     /// Without the question mark; empty without one.
     pub query: String,
     pub headers: HeaderMap,
-    /// At most [`BODY_MAX`] bytes; empty unless the method changes something.
+    /// At most [`crate::limits::BODY_MAX`] bytes; empty unless the method changes something.
     pub body: Bytes,
     /// The peer's address, or the one a trusted proxy vouches for.
     pub address: IpAddr,
@@ -74,12 +72,11 @@ impl Request {
     pub fn cookies(&self, settings: &Settings) -> Cookies<'_> {
         let mut cookies = Cookies::default();
         for header in self.headers.get_all(header::COOKIE) {
-            // a cookie of another program that is not UTF-8 must not hide ours
-            let pieces = header.as_bytes().split(|b| *b == b';').filter_map(|piece| std::str::from_utf8(piece).ok());
-            for (name, value) in pieces.filter_map(|piece| piece.trim().split_once('=')) {
-                if name == settings.cookie {
+            for piece in header.as_bytes().split(|b| *b == b';') {
+                let piece = piece.trim_ascii();
+                if let Some(value) = valued(piece, &settings.cookie) {
                     cookies.session.push(value);
-                } else if name == settings.own_cookie {
+                } else if let Some(value) = valued(piece, settings.own_cookie) {
                     cookies.own.push(value);
                 }
             }
@@ -166,6 +163,12 @@ pub(super) fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;
     if values.next().is_some() { None } else { first.to_str().ok() }
+}
+
+/// The value of `name=value`. One that is not UTF-8 is none that we set; it is not allowed to hide the others.
+fn valued<'a>(piece: &'a [u8], name: &str) -> Option<&'a str> {
+    let value = piece.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+    std::str::from_utf8(value).ok()
 }
 
 /// A form's fields as JSON would have them.

@@ -7,10 +7,11 @@
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::task::Poll;
+use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
-use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use futures_util::{FutureExt as _, Stream, StreamExt as _, poll};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::service::{Service, service_fn};
@@ -22,17 +23,11 @@ use warp::Filter as _;
 use warp::filters::path::FullPath;
 
 use super::accept::{self, Peer, Port};
-use super::request::{BODY_MAX, Media};
+use super::request::Media;
 use super::route::{Found, Kind, Row, Table, Takes};
 use super::{Door, Problem, Reply, Request, forwarded, headers, origin, reply};
 use crate::error::Error;
-
-/// How long a body may take to arrive. Beyond it: 408.
-pub const BODY_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a route may take to answer. Beyond it: 504, since what it began may be done yet.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How much of a body that is too long is read and thrown away, so that the sender gets to see our answer.
-pub const DISCARD_MAX: u64 = 1024 * 1024;
+use crate::limits;
 
 /// The door and its routes: what a listener serves.
 pub struct Site {
@@ -71,10 +66,9 @@ fn service(
         .and(warp::body::stream())
         .then(move |method, path: FullPath, query, headers, body| {
             let caller = caller.clone();
-            async move {
-                let head = Head { method, path, query, headers };
-                caller.answer(head, body).await
-            }
+            let head = Head { method, path, query, headers };
+            // boxed: hyper, warp and the accept loop each move this future before it is polled
+            Box::pin(async move { caller.answer(head, body).await })
         });
     let routes = TowerToHyperService::new(warp::service(filter));
     service_fn(move |mut request: Wire| {
@@ -158,12 +152,20 @@ impl Caller {
         S: Stream<Item = Result<B, E>> + Send,
         B: Buf,
     {
-        if let Err(problem) = self.admit(row, &mut request, body).await {
+        let admitted = match self.admit(&request) {
+            Ok(()) if origin::changes(&request.method) => Box::pin(take_body(row, &mut request, body)).await,
+            other => other,
+        };
+        if let Err(problem) = admitted {
             return shown(&request, row.route.kind, &problem);
         }
-        let door = &self.site.door;
-        let answer = AssertUnwindSafe((row.route.function)(door, &request)).catch_unwind();
-        let error = match timeout(ANSWER_TIMEOUT, answer).await {
+        let mut answer = AssertUnwindSafe((row.route.function)(&self.site.door, &request)).catch_unwind();
+        // most answers are there at once, and need no timer
+        let outcome = match poll!(&mut answer) {
+            Poll::Ready(outcome) => Ok(outcome),
+            Poll::Pending => timeout(limits::REQUEST_TIMEOUT, answer).await,
+        };
+        let error = match outcome {
             Ok(Ok(Ok(reply))) => return reply,
             Ok(Ok(Err(error))) => error,
             Ok(Err(_)) => Error::Broken("a panic".to_owned()),
@@ -176,29 +178,31 @@ impl Caller {
         shown(&request, row.route.kind, &Problem::of(error, row.route.path))
     }
 
-    /// Refuses what a route need not see, and reads the body of what it must.
-    async fn admit<S, B, E>(&self, row: &Row, request: &mut Request, body: S) -> Result<(), Problem>
-    where
-        S: Stream<Item = Result<B, E>> + Send,
-        B: Buf,
-    {
+    /// Refuses what no route need see.
+    fn admit(&self, request: &Request) -> Result<(), Problem> {
         // two readers could take it for two hosts (RFC 9112, section 3.2)
         if request.headers.get_all(header::HOST).iter().nth(1).is_some() {
             return Err(Problem::new(StatusCode::BAD_REQUEST, "There is more than one Host header."));
         }
-        if !origin::changes(&request.method) {
-            return Ok(());
-        }
         if origin::is_forbidden(request, &self.site.door.settings) {
             return Err(Problem::new(StatusCode::FORBIDDEN, "This was sent from another site."));
         }
-        let whole = timeout(BODY_TIMEOUT, read(body, &request.headers)).await;
-        request.body = whole.map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "The body came too slowly."))??;
-        if takes(row.route.takes, request) {
-            return Ok(());
-        }
-        Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, wanted(row.route.takes)))
+        Ok(())
     }
+}
+
+/// Reads the body, and refuses a type that the route does not take.
+async fn take_body<S, B, E>(row: &Row, request: &mut Request, body: S) -> Result<(), Problem>
+where
+    S: Stream<Item = Result<B, E>> + Send,
+    B: Buf,
+{
+    let whole = timeout(limits::BODY_TIMEOUT, read(body, &request.headers)).await;
+    request.body = whole.map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "The body came too slowly."))??;
+    if takes(row.route.takes, request) {
+        return Ok(());
+    }
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, wanted(row.route.takes)))
 }
 
 /// Refusals that need no route.
@@ -262,7 +266,9 @@ where
     let too_long = || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is longer than 64 KiB.");
     let declared =
         headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
-    if declared.is_some_and(|n| n > DISCARD_MAX || (n > BODY_MAX as u64 && headers.contains_key(header::EXPECT))) {
+    if declared.is_some_and(|n| {
+        n > limits::DISCARD_MAX || (n > limits::BODY_MAX as u64 && headers.contains_key(header::EXPECT))
+    }) {
         return Err(too_long());
     }
     let mut body = std::pin::pin!(body);
@@ -271,10 +277,10 @@ where
         let mut chunk =
             chunk.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The body could not be read to its end."))?;
         read += chunk.remaining() as u64;
-        if read > DISCARD_MAX {
+        if read > limits::DISCARD_MAX {
             break;
         }
-        if read > BODY_MAX as u64 {
+        if read > limits::BODY_MAX as u64 {
             continue;
         }
         let chunk = chunk.copy_to_bytes(chunk.remaining());
@@ -284,7 +290,7 @@ where
         }
         whole.extend_from_slice(&chunk);
     }
-    if read > BODY_MAX as u64 { Err(too_long()) } else { Ok(whole.freeze()) }
+    if read > limits::BODY_MAX as u64 { Err(too_long()) } else { Ok(whole.freeze()) }
 }
 
 #[cfg(test)]

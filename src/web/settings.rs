@@ -60,6 +60,13 @@ impl Settings {
         &self.public_url
     }
 
+    /// The same, with the session cookie sent to `domain` and everything under it.
+    #[cfg(test)]
+    pub(super) fn with_domain(self, domain: &str) -> Self {
+        let cookie = if self.https { "__Secure-sojourn" } else { "sojourn" };
+        Self { domain: Some(domain.to_owned()), cookie: cookie.to_owned(), ..self }
+    }
+
     /// The defaults at another public address.
     #[cfg(test)]
     pub(super) fn of(public_url: &str) -> Self {

@@ -347,8 +347,9 @@ async fn forms_that_two_readers_could_take_for_different_ones_are_400() {
                 let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(bytes.to_vec());
                 let response = request.send().await.expect("an answer");
                 let what = format!("{path} {:?}", String::from_utf8_lossy(&bytes[..bytes.len().min(60)]));
+                // the forms of pages come back as pages whoever sent them
                 let page = kind(&response) == "text/html; charset=utf-8";
-                assert_eq!(page, accept == "text/html", "{what}");
+                assert!(page || accept != "text/html", "{what}");
                 let status = refused(&what, response).await;
                 assert!(matches!(status.as_u16(), 400 | 404 | 422), "{what}: {status}");
             }

@@ -191,7 +191,12 @@ impl Visitor {
 
     /// The same person at another address of the cluster, or after a restart.
     pub fn moved_to(&self, node: &Node) -> Self {
-        Self { url: node.url.clone(), ..self.clone() }
+        self.at_url(&node.url)
+    }
+
+    /// The same person at this address.
+    pub fn at_url(&self, url: &str) -> Self {
+        Self { url: url.to_owned(), ..self.clone() }
     }
 
     /// A request with the cookies, not sent yet.
@@ -292,7 +297,8 @@ impl Visitor {
         }
     }
 
-    fn keep(&mut self, headers: &HeaderMap) {
+    /// Keeps the cookies of a response.
+    pub fn keep(&mut self, headers: &HeaderMap) {
         for header in headers.get_all(SET_COOKIE) {
             let text = header.to_str().expect("cookies are ASCII");
             let (pair, attributes) = text.split_once(';').unwrap_or((text, ""));

@@ -14,6 +14,8 @@ mod lifetimes;
 mod links;
 mod origin;
 mod pour;
+mod process;
+mod program;
 mod session_data;
 mod session_list;
 mod sessions;

@@ -192,7 +192,7 @@ async fn a_cookie_that_is_not_exactly_ours_is_none() {
         format!("s%3A{sid}%00.{signature}"),
         format!("s%3A{}.{signature}", sid.to_uppercase()),
         format!("s%253A{sid}.{signature}"),
-        cookie.repeat(200),
+        cookie.repeat(20),
         "s%3A".repeat(1_000),
         "%".into(),
         "null".into(),

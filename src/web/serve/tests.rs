@@ -1,5 +1,7 @@
 //! Whole requests through the real listener, against routes made for the purpose.
 
+use std::time::Duration;
+
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -168,7 +170,7 @@ async fn a_route_that_never_answers_is_given_up() {
     let address = site("http://here").await;
     let begun = tokio::time::Instant::now();
     assert_eq!(status(&sent(address, "GET /api/slow", b"").await), 504);
-    assert!(begun.elapsed() >= ANSWER_TIMEOUT && begun.elapsed() < ANSWER_TIMEOUT * 2);
+    assert!(begun.elapsed() >= limits::REQUEST_TIMEOUT && begun.elapsed() < limits::REQUEST_TIMEOUT * 2);
 }
 
 #[tokio::test]
@@ -224,12 +226,12 @@ async fn other_sites_change_nothing() {
 async fn a_body_may_be_as_long_as_the_limit_and_not_a_byte_more() {
     let address = site("http://here").await;
     let json = "POST /json\ncontent-type: application/json";
-    let full = vec![b'x'; BODY_MAX];
+    let full = vec![b'x'; limits::BODY_MAX];
     let reply = posted(address, json, &full).await;
     assert_eq!(status(&reply), 200);
     assert!(reply.ends_with(std::str::from_utf8(&full).unwrap()));
     for extra in [1, 100_000, 500_000] {
-        let long = vec![b'x'; BODY_MAX + extra];
+        let long = vec![b'x'; limits::BODY_MAX + extra];
         assert_eq!(status(&posted(address, json, &long).await), 413, "{extra}");
         let chunk = [format!("{:x}\r\n", long.len()).as_bytes(), &long, b"\r\n0\r\n\r\n"].concat();
         let reply = sent(address, &format!("{json}\ntransfer-encoding: chunked"), &chunk).await;
@@ -247,7 +249,7 @@ async fn a_body_that_dawdles_is_given_up() {
     let begun = tokio::time::Instant::now();
     let reply = sent(address, "POST /json\ncontent-type: application/json\ncontent-length: 10", b"{").await;
     assert_eq!(status(&reply), 408);
-    assert!(begun.elapsed() >= BODY_TIMEOUT && begun.elapsed() < BODY_TIMEOUT * 2);
+    assert!(begun.elapsed() >= limits::BODY_TIMEOUT && begun.elapsed() < limits::BODY_TIMEOUT * 2);
 }
 
 #[tokio::test]
@@ -277,4 +279,41 @@ async fn two_hosts_are_refused_and_an_absolute_target_outranks_one() {
     assert_eq!(status(&sent(address, "GET /who\nhost: there", b"").await), 400);
     let reply = sent(address, "GET http://there/who", b"").await;
     assert!(reply.ends_with("127.0.0.1 there "), "{reply}");
+}
+
+/// HTTP/2 by hand: the preface, empty settings, and `GET /` for the authority `there` (RFC 9113, RFC 7541).
+const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
+    \x00\x00\x00\x04\x00\x00\x00\x00\x00\
+    \x00\x00\x0a\x01\x05\x00\x00\x00\x01\x82\x86\x84\x41\x05there";
+
+#[tokio::test(start_paused = true)]
+async fn http_2_is_spoken_and_its_authority_is_the_host() {
+    let address = site("http://here").await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(HTTP2).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    let mut seen = Vec::new();
+    let _ = stream.read_to_end(&mut seen).await;
+    assert!(String::from_utf8_lossy(&seen).contains("127.0.0.1 there"), "{}", String::from_utf8_lossy(&seen));
+    // nobody answers the server's pings here, so it ends the connection
+    assert!(begun.elapsed() < limits::KEEP_ALIVE_IDLE);
+}
+
+#[tokio::test]
+async fn the_metrics_listener_serves_metrics_and_nothing_else() {
+    let web = site("http://here").await;
+    sent(web, "GET /who", b"").await;
+    sent(web, "GET /nowhere", b"").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(crate::web::metrics::serve(Port::plain(listener), std::future::pending()));
+    let page = sent(address, "GET /metrics", b"").await;
+    assert!(page.contains("sojourn_http_requests_total{method=\"GET\",route=\"/who\",status=\"2xx\"}"), "{page}");
+    assert!(page.contains("route=\"other\",status=\"4xx\""));
+    assert!(page.contains("sojourn_http_connections ") && page.contains("sojourn_http_request_seconds_bucket"));
+    assert!(!page.contains("nowhere"));
+    assert_eq!(status(&sent(address, "GET /", b"").await), 404);
+    assert_eq!(status(&sent(address, "GET /profile", b"").await), 404);
+    assert_eq!(status(&sent(address, "POST /metrics", b"").await), 405);
+    assert_eq!(status(&sent(web, "GET /metrics", b"").await), 404);
 }
