@@ -113,8 +113,9 @@ impl Identity {
         if form.email.trim().is_empty() || form.password.is_empty() {
             return Err(Error::Malformed("Please fill in all the fields.".into()));
         }
-        // an address that breaks the rules belongs to nobody, and is treated like any other that does
-        let email = email::normalise(&form.email).unwrap_or_else(|_| form.email.trim().to_lowercase());
+        // an address that breaks the rules belongs to nobody, and is treated like any other that does; not even its
+        // case is folded, which could make it somebody's
+        let email = email::normalise(&form.email).unwrap_or_else(|_| form.email.trim().to_owned());
         self.try_password(&email, client).await?;
         let (row, epoch) = self.row_under_epoch(&email).await?;
         let Proved { row, outdated } = self.proved(row, &form.password).await?;
