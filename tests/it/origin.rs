@@ -259,12 +259,13 @@ async fn next_is_checked_before_the_form_carries_it() {
         for path in ["/login", "/signup"] {
             let (status, page) = node.visitor().page(&format!("{path}?next={quoted}")).await;
             assert!(status == StatusCode::OK || status == StatusCode::BAD_REQUEST, "{next:?}: {status}");
-            assert!(!page.contains("name=\"next\"") && !page.contains("evil"), "{path} {next:?}: {page}");
+            assert!(!page.contains("name=\"next\"") && !page.contains("evil"), "{path} {next:?}");
             let response = ada.get(&format!("{path}?next={quoted}")).await;
             let location = response.headers().get(LOCATION).map(|v| v.to_str().expect("ASCII"));
             assert!(matches!(location, None | Some("/home")), "{path} {next:?}: {location:?}");
         }
     }
     let (_, page) = node.visitor().page("/login?next=/account").await;
+    let page = page.replace("&#x2f;", "/");
     assert!(page.contains("name=\"next\" value=\"/account\""), "{page}");
 }
