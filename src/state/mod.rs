@@ -153,3 +153,6 @@ impl State {
 fn users_path(dir: &Path, generation: u64) -> PathBuf {
     dir.join(format!("users-{generation}.db"))
 }
+
+#[cfg(test)]
+mod tests;
