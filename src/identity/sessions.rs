@@ -270,7 +270,7 @@ pub(super) fn listed(session: &Session, current: Option<&Session>) -> Listed {
     Listed {
         handle: session.handle(),
         begun: session.facts.begun,
-        expires: session.entry.deadline().min(session.facts.absolute),
+        expires: session.expires(),
         address: session.facts.address.clone(),
         agent: session.facts.agent.clone(),
         current: current.is_some_and(|current| current.key == session.key),

@@ -266,7 +266,8 @@ fn a_snapshot_written_while_another_thread_applies_is_made_whole_by_the_log() {
             0 => Effect::Remove(key),
             _ => Effect::Put(key, Entry::plain(&index.to_le_bytes(), Millis::MAX, NOW)),
         };
-        let user = (index % 100 == 0).then(|| UserChange::Add(new_user((index / 100) as u8, (index / 100) as u8)));
+        let user =
+            index.is_multiple_of(100).then(|| UserChange::Add(new_user((index / 100) as u8, (index / 100) as u8)));
         (index, Record { stamp: NOW, changes: vec![Change { effects: vec![effect], user }] })
     };
     let records: Records = (1..=4_000).map(record).collect();
