@@ -10,6 +10,7 @@ mod concurrency;
 mod enumeration;
 mod harness;
 mod headers;
+mod health;
 mod lifetimes;
 mod links;
 mod origin;

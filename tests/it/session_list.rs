@@ -48,7 +48,7 @@ async fn my_sessions_are_listed_newest_first_and_mine_is_marked() {
     let begun: Vec<&str> = list.iter().map(|s| s["begun"].as_str().expect("a moment")).collect();
     assert_eq!(begun, ["2026-09-21T14:13:23.000Z", "2026-09-21T14:13:22.000Z", "2026-09-21T14:13:21.000Z"]);
     assert_eq!(list[1]["handle"], mine[1].session().await.expect("a session")["id"]);
-    assert_eq!(list[0]["address"], "127.0.0.1");
+    assert_eq!((&list[0]["expires"], &list[0]["address"]), (&json!("2026-09-21T15:13:23.000Z"), &json!("127.0.0.1")));
     for session in &list {
         let members: Vec<&str> = session.as_object().expect("an object").keys().map(String::as_str).collect();
         assert_eq!(members, ["address", "agent", "begun", "current", "expires", "handle"]);

@@ -223,3 +223,30 @@ async fn one_address_makes_so_many_accounts() {
     node.pass(60);
     visitor.sign_up("carol@example.com").await;
 }
+
+/// Hashing is bounded: whoever comes when too many wait is told to come back, and everybody else is served meanwhile.
+#[tokio::test]
+async fn a_storm_of_sign_ins_is_turned_away_and_those_inside_do_not_notice() {
+    let node = Node::start().await;
+    let mut ada = node.person(ADA).await;
+    let storm = (0..240).map(|n| {
+        let mut visitor = node.visitor().from(Ipv4Addr::new(127, 0, 1, (n % 6) as u8));
+        async move {
+            let response = visitor.sign_in(&format!("user{n}@example.com"), WRONG).await;
+            assert!(
+                response.status() != StatusCode::SERVICE_UNAVAILABLE || response.headers().contains_key(RETRY_AFTER)
+            );
+            response.status().as_u16()
+        }
+    });
+    let inside = async {
+        for _ in 0..50 {
+            assert!(ada.is_signed_in().await);
+        }
+    };
+    let (statuses, ()) = tokio::join!(join_all(storm), inside);
+    assert!(statuses.iter().all(|s| matches!(s, 401 | 503)), "{statuses:?}");
+    let looked_at = statuses.iter().filter(|s| **s == 401).count();
+    assert!(looked_at >= 10, "{looked_at} of 240 were hashed");
+    assert_eq!(node.visitor().sign_in(ADA, PASSWORD).await.status(), StatusCode::OK);
+}
