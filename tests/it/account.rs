@@ -1,7 +1,7 @@
 //! The account page: for whoever holds both cookies, and only about themselves.
 
-use reqwest::StatusCode;
 use reqwest::header::LOCATION;
+use reqwest::{Response, StatusCode};
 
 use crate::harness::{Node, PASSWORD, Visitor, body};
 
@@ -16,14 +16,16 @@ const FORMS: [(&str, &[(&str, &str)]); 4] = [
     ("/account/sessions/anything/end", &[]),
 ];
 
-async fn refused(visitor: &mut Visitor) {
-    let response = visitor.get("/account").await;
+/// Where a reply leads. Slashes in a query may be escaped or not.
+fn location(response: &Response) -> String {
     assert_eq!(response.status(), StatusCode::SEE_OTHER);
-    assert_eq!(response.headers()[LOCATION], "/login?next=/account");
+    response.headers()[LOCATION].to_str().expect("ASCII").replace("%2F", "/")
+}
+
+async fn refused(visitor: &mut Visitor) {
+    assert_eq!(location(&visitor.get("/account").await), "/login?next=/account");
     for (path, fields) in FORMS {
-        let response = visitor.form(path, fields).await;
-        assert_eq!((path, response.status()), (path, StatusCode::SEE_OTHER));
-        assert_eq!(response.headers()[LOCATION], "/login?next=/account");
+        assert_eq!(location(&visitor.form(path, fields).await), "/login?next=/account", "{path}");
     }
 }
 
@@ -142,11 +144,7 @@ async fn home_leads_through_the_sign_in_page_and_back() {
     let node = Node::start().await;
     node.visitor().sign_up(ADA).await;
     let mut visitor = node.visitor();
-    let response = visitor.get("/home").await;
-    assert_eq!(
-        (response.status(), &response.headers()[LOCATION]),
-        (StatusCode::SEE_OTHER, &"/login?next=/home".parse().unwrap())
-    );
+    assert_eq!(location(&visitor.get("/home").await), "/login?next=/home");
     let mut ada = sign_in_by_page(&node).await;
     let (status, page) = ada.page("/home").await;
     assert_eq!(status, StatusCode::OK);
