@@ -92,10 +92,13 @@ impl Identity {
     /// Sets a password by one-time link; ends all sessions of the user.
     ///
     /// # Errors
-    /// `NotFound` as for [`Identity::link`]; `Unacceptable`.
+    /// `NotFound` as for [`Identity::link`]; `Malformed` without a password; `Unacceptable`.
     pub async fn spend_link(&self, token: &str, password: &str, _client: &Client) -> Result<Arc<User>> {
         let LinkUse::SetPassword(id) = self.usage(token).await? else { return Err(Error::NotFound("link")) };
         let user = self.user_after(id).await.map_err(|_| Error::NotFound("link"))?;
+        if password.is_empty() {
+            return Err(Error::Malformed("Please fill in all the fields.".into()));
+        }
         self.check_password(password, &user.email)?;
         let hash = self.hashes.hash(password).await?;
         let change = UserChange::SpendLink { digest: digest(token), user: user.id.clone(), hash, now: self.now() };

@@ -152,7 +152,7 @@ impl Identity {
     ///
     /// # Errors
     /// `Unacceptable` when the patch names `cookie` or `passport`, makes the value too large, or holds nothing to
-    /// begin a session with; `Full`; `TooMany`.
+    /// begin a session with; `NotSignedIn` when the visitor's session ended meanwhile; `Full`; `TooMany`.
     pub async fn patch(&self, visitor: &Visitor, patch: Map<String, Value>, client: &Client) -> Result<Granted> {
         if let Some(name) = express::RESERVED.iter().find(|name| patch.contains_key(**name)) {
             return Err(unacceptable(format!("The member `{name}` belongs to the session itself.")));
@@ -190,6 +190,8 @@ impl Identity {
                 let max_age_secs = session.facts.remember.then(|| session.expires_in(self.now()));
                 Ok(Granted { cookie: self.signer.sign(&session.sid), session, own: String::new(), max_age_secs })
             }
+            // what was meant for somebody's session goes into no other
+            Outcome::Gone if session.facts.signed.is_some() => Err(Error::NotSignedIn),
             Outcome::Gone => self.begin_anonymous(patch, add, client).await,
             Outcome::Full => Err(Error::Full),
             Outcome::BadValue => Err(unacceptable(format!("A session holds at most {value_max} bytes of JSON."))),
@@ -268,7 +270,7 @@ pub(super) fn listed(session: &Session, current: Option<&Session>) -> Listed {
     Listed {
         handle: session.handle(),
         begun: session.facts.begun,
-        expires: session.entry.deadline().min(session.facts.absolute),
+        expires: session.expires(),
         address: session.facts.address.clone(),
         agent: session.facts.agent.clone(),
         current: current.is_some_and(|current| current.key == session.key),

@@ -32,6 +32,13 @@ pub struct SignIn {
     pub remember: bool,
 }
 
+/// Whoever proved who they are with a password.
+struct Proved {
+    row: Arc<UserRow>,
+    /// The stored hash should be replaced.
+    outdated: bool,
+}
+
 impl Identity {
     /// Makes an account.
     ///
@@ -106,12 +113,15 @@ impl Identity {
         if form.email.trim().is_empty() || form.password.is_empty() {
             return Err(Error::Malformed("Please fill in all the fields.".into()));
         }
-        // an address that breaks the rules belongs to nobody, and is treated like any other that does
-        let email = email::normalise(&form.email).unwrap_or_else(|_| form.email.trim().to_lowercase());
+        // an address that breaks the rules belongs to nobody, and is treated like any other that does; not even its
+        // case is folded, which could make it somebody's
+        let email = email::normalise(&form.email).unwrap_or_else(|_| form.email.trim().to_owned());
         self.try_password(&email, client).await?;
-        let row = self.row_by_email(email.clone()).await?;
-        let epoch = row.as_ref().map_or(0, |row| self.state.epoch(&row.user.id, self.now()));
-        let row = self.proved(row, &form.password).await?;
+        let (row, epoch) = self.row_under_epoch(&email).await?;
+        let Proved { row, outdated } = self.proved(row, &form.password).await?;
+        if outdated {
+            self.rehash(&row, &form.password).await;
+        }
         let beginning = Beginning {
             user: Some((&row.user.id, epoch, Proof::Password)),
             data: Map::new(),
@@ -122,18 +132,23 @@ impl Identity {
         Ok((row.user.clone(), granted))
     }
 
+    /// The row of an address, and an epoch that was read before it: whatever replaces the password or disables the
+    /// account afterwards begins another epoch, under which the leader begins no session of this one.
+    async fn row_under_epoch(&self, email: &str) -> Result<(Option<Arc<UserRow>>, u64)> {
+        let Some(named) = self.row_by_email(email.to_owned()).await? else { return Ok((None, 0)) };
+        let epoch = self.state.epoch(&named.user.id, self.now());
+        Ok((self.row_by_id(named.user.id.clone()).await?, epoch))
+    }
+
     /// The row, if the password is theirs and they may sign in. Takes as long without a row as with one.
-    async fn proved(&self, row: Option<Arc<UserRow>>, password: &str) -> Result<Arc<UserRow>> {
+    async fn proved(&self, row: Option<Arc<UserRow>>, password: &str) -> Result<Proved> {
         if password.len() > limits::PASSWORD_BYTES_MAX {
             return Err(Error::Credentials);
         }
         let stored = row.as_ref().map(|row| row.password_hash.as_str()).filter(|hash| !hash.is_empty());
         let verdict = self.hashes.verify(password, stored).await?;
         let row = row.filter(|row| verdict.matched && !row.user.disabled).ok_or(Error::Credentials)?;
-        if verdict.rehash {
-            self.rehash(&row, password).await;
-        }
-        Ok(row)
+        Ok(Proved { row, outdated: verdict.rehash })
     }
 
     /// Replaces an imported or weaker hash. Whoever is signing in does not wait for a failure of this.
@@ -151,7 +166,8 @@ impl Identity {
     /// Replaces the visitor's password and ends their other sessions.
     ///
     /// # Errors
-    /// `NotSignedIn`; `Forbidden` when `current` is wrong; `Unacceptable`; `TooMany`.
+    /// `NotSignedIn`; `Forbidden` when `current` is wrong; `Unacceptable`; `TooMany`; `Conflict` when somebody else
+    /// replaced the password meanwhile.
     pub async fn change_password(&self, visitor: &Visitor, current: &str, new: &str, client: &Client) -> Result<()> {
         let (user, session) = visitor.signed_in()?;
         if current.is_empty() || new.is_empty() {
@@ -160,14 +176,19 @@ impl Identity {
         self.check_password(new, &user.email)?;
         self.try_password(&user.email, client).await?;
         let row = self.row_by_id(user.id.clone()).await?;
-        match self.proved(row, current).await {
+        let row = match self.proved(row, current).await {
             Err(Error::Credentials) => return Err(Error::Forbidden("The current password is wrong.".into())),
-            other => other?,
+            proved => proved?.row,
         };
         let hash = self.hashes.hash(new).await?;
         let end = Some(EndUser { user: user.id.clone(), keep: Some(session.key.clone()) });
-        let change = UserChange::SetPassword { user: user.id.clone(), hash, only_if: None };
-        self.done(change, end).await?;
+        // only over the password that was proved: one that an operator or a link set meanwhile stays
+        let only_if = Some(row.password_hash.clone());
+        match self.change_user(UserChange::SetPassword { user: user.id.clone(), hash, only_if }, end).await? {
+            UserOutcome::Done => {}
+            UserOutcome::NotFound => return Err(Error::NotSignedIn),
+            _ => return Err(Error::Conflict("The password was changed just now. Please try again.".into())),
+        }
         self.log.submit(crate::state::Op::Forgive(attempts::forgiven(&user.email, client))).await.map(|_| ())
     }
 

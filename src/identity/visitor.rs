@@ -64,12 +64,20 @@ impl Session {
         handle(&self.key)
     }
 
-    /// Seconds until it ends if nobody uses it: the idle timeout or the absolute deadline, whichever comes first. The
+    /// When it ends if nobody uses it, log time: the idle timeout or the absolute deadline, whichever comes first. The
     /// slack in the deadline is not promised to anybody.
+    pub fn expires(&self) -> Millis {
+        let deadline = self.entry.deadline();
+        if deadline >= self.facts.absolute {
+            self.facts.absolute
+        } else {
+            deadline.saturating_sub(self.facts.slack_ms())
+        }
+    }
+
+    /// The same in seconds from now, rounded down.
     pub fn expires_in(&self, now: Millis) -> i64 {
-        let idle = self.entry.deadline().saturating_sub(self.facts.slack_ms());
-        let promised = if self.entry.deadline() == self.facts.absolute { self.facts.absolute } else { idle };
-        (promised.max(now) - now).div_euclid(1_000)
+        (self.expires().max(now) - now).div_euclid(1_000)
     }
 
     /// The app's members: all of the value but `cookie` and `passport`.

@@ -44,6 +44,11 @@ const START_WITHIN: Duration = Duration::from_secs(120);
 /// The log may grow by this much before a snapshot is worth it, bytes; more when the snapshot itself is larger.
 const SNAPSHOT_EVERY: u64 = 32 << 20;
 
+/// How old the newest stamp in the log may become, milliseconds of log time.
+const STAMP_EVERY_MS: i64 = 60_000;
+/// How long a stopping node tries to leave a stamp behind.
+const LAST_STAMP_WITHIN: Duration = Duration::from_secs(2);
+
 /// What `raft` wants to be told.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -182,8 +187,24 @@ impl RaftLog {
         }
     }
 
+    /// Has log time written to the log when nothing else has carried it there for a while. A node that comes up with
+    /// its wall clock set back goes on from the last stamp, so a session that ended before stays ended.
+    async fn keep_time(&self) {
+        if self.time.now() - self.state.stamp() >= STAMP_EVERY_MS {
+            self.write_stamp().await;
+        }
+    }
+
+    async fn write_stamp(&self) {
+        let record = Record { stamp: self.time.stamp(), changes: Vec::new() };
+        if let Err(e) = self.raft.client_write(record).await {
+            tracing::debug!(error = %e, "log time was not written down");
+        }
+    }
+
     /// Stops the log; what was accepted lands first or is answered "outcome unknown".
     pub async fn shutdown(&self) {
+        let _ = tokio::time::timeout(LAST_STAMP_WITHIN, self.write_stamp()).await;
         if let Err(e) = self.raft.shutdown().await {
             tracing::warn!(error = %e, "the log did not stop cleanly");
         }
@@ -274,7 +295,7 @@ async fn has_applied_own_term(raft: &Raft, term: u64) -> bool {
     }
 }
 
-/// Once a second: bends log time, and has a snapshot written when the log has grown enough.
+/// Once a second: bends log time, writes it down when need be, and has a snapshot written when the log has grown enough.
 async fn maintain(log: std::sync::Weak<RaftLog>) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -291,6 +312,7 @@ async fn maintain(log: std::sync::Weak<RaftLog>) {
             Some(_) => {}
             None => warned = false,
         }
+        log.keep_time().await;
         let grown = log.store.counters().bytes();
         let generation = log.state.generation();
         meters::show(log.store.counters(), &generation.entries);

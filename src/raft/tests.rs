@@ -152,3 +152,32 @@ async fn writes_to_one_key_are_all_counted() {
     let entry = node.state.live(&Key::session("sess:", "counter"), node.log.now()).expect("it is live");
     assert_eq!(std::str::from_utf8(entry.value()).expect("JSON"), r#"{"cookie":{},"n":200}"#);
 }
+
+#[tokio::test]
+async fn log_time_is_written_down_while_nobody_writes() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = Running::open(dir.path()).await;
+    node.clock.advance(super::STAMP_EVERY_MS * 90);
+    let due = node.log.now();
+    for _ in 0..200 {
+        if node.state.stamp() >= due {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("no stamp came");
+}
+
+#[tokio::test]
+async fn a_session_that_ended_stays_ended_when_the_node_comes_up_in_the_past() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = Running::open(dir.path()).await;
+    node.begin("a", "ada").await;
+    node.clock.advance(3_600_000 + 60_000);
+    assert!(!node.is_live("a"));
+    node.log.shutdown().await;
+    drop(node);
+    // `open` starts from the same wall clock as the first time: more than an hour back
+    let node = Running::open(dir.path()).await;
+    assert!(!node.is_live("a"));
+}

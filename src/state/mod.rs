@@ -167,3 +167,6 @@ fn open_users(path: &Path) -> io::Result<Users> {
 fn users_path(dir: &Path, generation: u64) -> PathBuf {
     dir.join(format!("users-{generation}.db"))
 }
+
+#[cfg(test)]
+mod tests;

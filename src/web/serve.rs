@@ -78,14 +78,16 @@ fn service(
 }
 
 /// Irons out forms of the target that warp does not know. HTTP/2 names the host in `:authority`, and an absolute target
-/// outranks `Host` (RFC 9112, section 3.2.2); `CONNECT` has no path at all, which warp takes for its own mistake.
+/// outranks `Host` (RFC 9112, section 3.2.2); a target that is a host alone has no path at all, which warp takes for its
+/// own mistake. In `CONNECT` it is a method that we do not know, elsewhere a path that is none of ours.
 fn settle(request: &mut Wire) {
     let host = request.uri().authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok());
     if let Some(host) = host {
         request.headers_mut().insert(header::HOST, host);
     }
     if request.uri().path_and_query().is_none() {
-        *request.uri_mut() = Uri::from_static("/");
+        let known = if request.method() == Method::CONNECT { "/" } else { "*" };
+        *request.uri_mut() = Uri::from_static(known);
     }
 }
 

@@ -1,20 +1,38 @@
 //! Harness: real nodes in this process, and the people and services that talk to them.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use reqwest::header::{COOKIE, HeaderMap, SET_COOKIE};
+use reqwest::header::{ACCEPT, COOKIE, HeaderMap, SET_COOKIE};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use sojourn::clock::{Clock, ManualClock};
 use sojourn::config::{Config, File, Sources};
+use sojourn::control::{self, Client};
 use sojourn::node::{self, RunningNode};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// When every test begins, log time: a Sunday in September 2026.
 pub const START: i64 = 1_790_000_000_000;
 /// A password that breaks no rule.
 pub const PASSWORD: &str = "correct horse battery";
+
+/// How long a raw connection may be silent before its answer counts as whole.
+const RAW_SILENCE: Duration = Duration::from_millis(1_500);
+/// How long [`eventually`] waits on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for something that the node does in its own time.
+pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so().await {
+        assert!(begun.elapsed() < PATIENCE, "in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
 
 /// A node in this process, with a clock that moves only when told.
 pub struct Node {
@@ -88,6 +106,42 @@ impl Node {
         self.open().await;
     }
 
+    /// Changes a setting; it holds from the next start.
+    pub fn set(&mut self, key: &'static str, value: &str) {
+        self.settings.retain(|(held, _)| *held != key);
+        self.settings.push((key, value.to_owned()));
+    }
+
+    /// What an operator's command is answered, or why not.
+    pub async fn ask(&self, request: control::Request) -> Result<control::Response, String> {
+        let data = self.data();
+        let asked = move || Client::connect(&data).and_then(|mut client| client.ask(&request));
+        tokio::task::spawn_blocking(asked).await.expect("the client does not panic").map_err(|why| why.to_string())
+    }
+
+    /// What the node says of itself.
+    pub async fn status(&self) -> control::protocol::Status {
+        match self.ask(control::Request::Status).await {
+            Ok(control::Response::Status(status)) => status,
+            other => panic!("a status was asked for: {other:?}"),
+        }
+    }
+
+    /// Bytes sent on a connection of their own, and all that comes back until the node closes it or is silent for
+    /// `RAW_SILENCE`. Bytes that are no text come back as U+FFFD.
+    pub async fn raw(&self, bytes: &[u8]) -> String {
+        let address = self.url.strip_prefix("http://").expect("plain http");
+        let mut stream = tokio::net::TcpStream::connect(address).await.expect("the node listens");
+        // a node that has seen enough may close before it was sent everything
+        let _ = stream.write_all(bytes).await;
+        let mut out = Vec::new();
+        let mut piece = [0; 4096];
+        while let Ok(Ok(n @ 1..)) = tokio::time::timeout(RAW_SILENCE, stream.read(&mut piece)).await {
+            out.extend_from_slice(&piece[..n]);
+        }
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
     /// Lets time pass on both clocks.
     pub fn pass(&self, secs: i64) {
         self.clock.advance(secs * 1_000);
@@ -126,6 +180,13 @@ impl Visitor {
     pub fn at(url: &str) -> Self {
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
         Self { http, url: url.to_owned(), cookies: Vec::new() }
+    }
+
+    /// The same person, whose connections come from this address of the machine.
+    pub fn from(mut self, address: impl Into<IpAddr>) -> Self {
+        let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        self.http = builder.local_address(address.into()).build().expect("a client");
+        self
     }
 
     /// The same person at another address of the cluster, or after a restart.
@@ -172,6 +233,47 @@ impl Visitor {
     pub async fn form(&mut self, path: &str, fields: &[(&str, &str)]) -> Response {
         let request = self.request(Method::POST, path).form(fields);
         self.send(request).await
+    }
+
+    /// `PATCH` of the session.
+    pub async fn patch(&mut self, body: &Value) -> Response {
+        let request = self.request(Method::PATCH, "/api/v1/session").json(body);
+        self.send(request).await
+    }
+
+    /// `DELETE`.
+    pub async fn delete(&mut self, path: &str) -> Response {
+        let request = self.request(Method::DELETE, path);
+        self.send(request).await
+    }
+
+    /// What a browser gets: the status and the page.
+    pub async fn page(&mut self, path: &str) -> (StatusCode, String) {
+        let request = self.request(Method::GET, path).header(ACCEPT, "text/html");
+        let response = self.send(request).await;
+        (response.status(), response.text().await.expect("a page"))
+    }
+
+    /// The session as the API tells it; `None` without one.
+    pub async fn session(&mut self) -> Option<Value> {
+        let response = self.get("/api/v1/session").await;
+        match response.status() {
+            StatusCode::OK => Some(body(response).await),
+            StatusCode::UNAUTHORIZED => None,
+            other => panic!("/api/v1/session answered {other}"),
+        }
+    }
+
+    /// The value of the session cookie as sent.
+    pub fn session_cookie(&self) -> &str {
+        let ours = self.cookies.iter().find(|(name, _)| name.ends_with("sojourn"));
+        &ours.expect("a session cookie").1
+    }
+
+    /// The session id in it.
+    pub fn sid(&self) -> &str {
+        let signed = self.session_cookie().strip_prefix("s%3A").expect("a signed cookie");
+        signed.split_once('.').expect("a signature").0
     }
 
     /// Makes an account.

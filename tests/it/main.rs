@@ -3,7 +3,23 @@
 //! One file a capability. Everything here needs nothing but Rust; what needs more (a browser, other servers) asks for
 //! it and says so when it is missing, and `tests/all` installs it.
 
+mod account;
+mod bad_input;
+mod clocks;
+mod concurrency;
+mod enumeration;
 mod harness;
+mod headers;
+mod health;
+mod lifetimes;
+mod links;
+mod origin;
+mod pour;
 mod process;
 mod program;
+mod session_data;
+mod session_list;
+mod sessions;
 mod signin;
+mod signup;
+mod throttle;

@@ -33,6 +33,7 @@ pub async fn profile_v1(door: &Door, request: &Request) -> Result<Reply> {
     (status = 400, description = "the body cannot be read", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, description = "not signed in", body = ProblemBody, content_type = "application/problem+json"),
     (status = 403, description = "the current password is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 409, description = "the password was changed by somebody else meanwhile", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, description = "the new password will not do", body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, description = "too many tries", body = ProblemBody, content_type = "application/problem+json"),
 ))]
