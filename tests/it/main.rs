@@ -4,6 +4,7 @@
 //! it and says so when it is missing, and `tests/all` installs it.
 
 mod harness;
+mod pages;
 mod process;
 mod program;
 mod signin;
