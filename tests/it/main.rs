@@ -3,6 +3,7 @@
 //! One file a capability. Everything here needs nothing but Rust; what needs more (a browser, other servers) asks for
 //! it and says so when it is missing, and `tests/all` installs it.
 
+mod browser;
 mod harness;
 mod pages;
 mod process;
