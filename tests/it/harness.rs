@@ -87,6 +87,11 @@ impl Node {
         format!("/link/{}", link.url.rsplit('/').next().expect("a link has a token"))
     }
 
+    /// Where it believes that browsers reach it.
+    pub fn public_url(&self) -> String {
+        self.running.as_ref().map(|node| node.public_url.to_string()).expect("it runs")
+    }
+
     /// Where its metrics are.
     pub fn metrics_url(&self) -> String {
         let address = self.running.as_ref().and_then(|node| node.metrics).expect("metrics are on");

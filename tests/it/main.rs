@@ -5,6 +5,7 @@
 
 mod account;
 mod bad_input;
+mod browser;
 mod clocks;
 mod concurrency;
 mod enumeration;
@@ -14,6 +15,7 @@ mod health;
 mod lifetimes;
 mod links;
 mod origin;
+mod pages;
 mod pour;
 mod process;
 mod program;

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::frame::Frame;
 use super::words::Moment;
-use super::{PASSWORD_HINT, Refusal, Trouble, owner, render, sign_in_first};
+use super::{Refusal, Trouble, owner, password_hint, render, sign_in_first};
 use crate::clock::Millis;
 use crate::error::{Error, Result};
 use crate::identity::{Listed, Visitor};
@@ -126,7 +126,7 @@ pub struct Account {
     pub since: Moment,
     pub notice: Option<&'static str>,
     pub profile: Profile,
-    pub password_hint: &'static str,
+    pub password_hint: String,
     pub password_trouble: Option<Trouble>,
     pub sessions: Vec<Row>,
 }
@@ -165,6 +165,12 @@ impl Row {
     }
 }
 
+/// This session first, the others as they come.
+fn rows(mut listed: Vec<Listed>, now: Millis) -> Vec<Row> {
+    listed.sort_by_key(|one| !one.current);
+    listed.into_iter().map(|one| Row::of(one, now)).collect()
+}
+
 impl Account {
     /// The page as it stands, with nothing to say.
     async fn of(door: &Door, visitor: &Visitor) -> Result<Self> {
@@ -176,9 +182,9 @@ impl Account {
             since: Moment::day(user.created_at),
             notice: None,
             profile,
-            password_hint: PASSWORD_HINT,
+            password_hint: password_hint(&door.settings),
             password_trouble: None,
-            sessions: sessions.into_iter().map(|listed| Row::of(listed, now)).collect(),
+            sessions: rows(sessions, now),
         })
     }
 

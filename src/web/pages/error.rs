@@ -48,6 +48,21 @@ pub fn page(status: StatusCode, detail: &str, retry_after_secs: Option<u64>) -> 
     render("error.html", &Frame::bare(title), &Oops { status: status.as_u16(), title, what, todo, way })
 }
 
+/// The page for a one-time link that is not good, for whatever reason.
+///
+/// # Errors
+/// As [`page`].
+pub fn dead_link() -> Result<String> {
+    let page = Oops {
+        status: StatusCode::NOT_FOUND.as_u16(),
+        title: "This link does not work",
+        what: "It was used already, or it is too old.".to_owned(),
+        todo: "Ask whoever sent it for a new one.".to_owned(),
+        way: START,
+    };
+    render("error.html", &Frame::bare(page.title), &page)
+}
+
 /// Title, what happened, what to do, where to go.
 fn texts(status: StatusCode) -> (&'static str, &'static str, &'static str, Way) {
     match status.as_u16() {

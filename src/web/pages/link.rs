@@ -4,7 +4,7 @@ use hyper::StatusCode;
 use serde::Serialize;
 
 use super::frame::Frame;
-use super::{PASSWORD_HINT, Refusal, Trouble, error, render};
+use super::{Refusal, Trouble, error, password_hint, render};
 use crate::error::{Error, Result};
 use crate::identity::{LinkPurpose, SignUp};
 use crate::web::form::Form;
@@ -18,7 +18,7 @@ const AFTERWARDS: &str = "/login?done";
 /// `GET /link/{token}`. Looking spends nothing: mail programs look at links before people do.
 pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
     match door.identity.link(request.param("token")).await {
-        Ok(purpose) => Ok(reply::html(StatusCode::OK, LinkForm::of(purpose, PASSWORD_HINT).html()?)),
+        Ok(purpose) => Ok(reply::html(StatusCode::OK, LinkForm::of(purpose, password_hint(&door.settings)).html()?)),
         Err(Error::NotFound(_)) => gone(),
         Err(error) => Err(error),
     }
@@ -33,7 +33,7 @@ pub async fn submit(door: &Door, request: &Request) -> Result<Reply> {
         Err(error) => return Err(error),
     };
     let admin = purpose == LinkPurpose::FirstAdmin;
-    let mut page = LinkForm::of(purpose, PASSWORD_HINT);
+    let mut page = LinkForm::of(purpose, password_hint(&door.settings));
     if admin {
         page.email = form.text("email")?.to_owned();
         page.first_name = form.text("first_name")?.to_owned();
@@ -81,12 +81,7 @@ fn wrong(error: Error, page: &LinkForm) -> Result<Refusal> {
 
 /// Unknown, spent and too old look the same from outside.
 fn gone() -> Result<Reply> {
-    let page = error::page(
-        StatusCode::NOT_FOUND,
-        "This link is not good any more: it was used already, or it is too old. Ask for a new one.",
-        None,
-    )?;
-    Ok(reply::html(StatusCode::NOT_FOUND, page))
+    Ok(reply::html(StatusCode::NOT_FOUND, error::dead_link()?))
 }
 
 /// What the form holds. Never the password, and never the token: the form posts to the address it came from.
@@ -97,12 +92,12 @@ pub struct LinkForm {
     pub email: String,
     pub first_name: String,
     pub last_name: String,
-    pub password_hint: &'static str,
+    pub password_hint: String,
     pub trouble: Option<Trouble>,
 }
 
 impl LinkForm {
-    pub fn of(purpose: LinkPurpose, password_hint: &'static str) -> Self {
+    pub fn of(purpose: LinkPurpose, password_hint: String) -> Self {
         let blank = Self { password_hint, ..Self::default() };
         match purpose {
             LinkPurpose::FirstAdmin => blank,

@@ -1,7 +1,7 @@
 //! Sign-out: at once for those who typed the address or came from a page of ours, after a question for all others.
 
-use hyper::StatusCode;
 use hyper::header::{HeaderMap, HeaderName, REFERER};
+use hyper::{Method, StatusCode};
 
 use super::frame::Frame;
 use super::render;
@@ -14,7 +14,8 @@ const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
 
 /// `GET /logout`
 pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
-    if is_meant(&request.headers, door.settings.origin()) {
+    // `HEAD` comes here too, and is not how anybody signs out
+    if request.method == Method::GET && is_meant(&request.headers, door.settings.origin()) {
         return submit(door, request).await;
     }
     let visitor = door.visitor(request).await?;

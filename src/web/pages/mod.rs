@@ -59,7 +59,10 @@ pub fn routes() -> Vec<Route> {
 }
 
 /// Said beside the field of a new password, before anything is wrong with it.
-const PASSWORD_HINT: &str = "Long beats clever: a few words that only you would put together.";
+fn password_hint(settings: &Settings) -> String {
+    let least = settings.password_min;
+    format!("At least {least} characters. Long beats clever: a few words that only you would put together.")
+}
 
 /// What was wrong with a form: the name of the field, or "" for the form as a whole, and a sentence for the person.
 #[derive(Debug, Clone, Serialize)]

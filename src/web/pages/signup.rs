@@ -4,7 +4,7 @@ use hyper::StatusCode;
 use serde::Serialize;
 
 use super::frame::Frame;
-use super::{PASSWORD_HINT, Refusal, Trouble, allowed, next, render};
+use super::{Refusal, Trouble, allowed, next, password_hint, render};
 use crate::config::SignupPolicy;
 use crate::error::{Error, Result};
 use crate::identity::{Granted, Proof, SignUp, Visitor};
@@ -24,7 +24,7 @@ pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
     if door.settings.signup != SignupPolicy::Open {
         return closed(&visitor);
     }
-    Ok(reply::html(StatusCode::OK, SignUpForm::new(next, PASSWORD_HINT).html(&visitor)?))
+    Ok(reply::html(StatusCode::OK, SignUpForm::new(next, password_hint(&door.settings)).html(&visitor)?))
 }
 
 /// `POST /signup`, `POST /register`: makes the account and signs it in at once.
@@ -40,7 +40,7 @@ pub async fn submit(door: &Door, request: &Request) -> Result<Reply> {
         email: given.email.clone(),
         first_name: given.first_name.clone(),
         last_name: given.last_name.clone(),
-        ..SignUpForm::new(next, PASSWORD_HINT)
+        ..SignUpForm::new(next, password_hint(&door.settings))
     };
     match sign_up(door, request, &visitor, (&form, given)).await {
         Ok(granted) => reply::grant(reply::redirect(next::or_home(&page.next))?, &door.settings, &granted),
@@ -83,7 +83,7 @@ pub struct SignUpForm {
     pub email: String,
     pub first_name: String,
     pub last_name: String,
-    pub password_hint: &'static str,
+    pub password_hint: String,
     /// Where to go afterwards; checked, empty for the default page.
     pub next: String,
     pub next_query: String,
@@ -91,7 +91,7 @@ pub struct SignUpForm {
 }
 
 impl SignUpForm {
-    pub fn new(next: String, password_hint: &'static str) -> Self {
+    pub fn new(next: String, password_hint: String) -> Self {
         Self { next_query: next::query(&next), next, password_hint, ..Self::default() }
     }
 

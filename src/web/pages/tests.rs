@@ -16,10 +16,15 @@ use super::words::Moment;
 use super::{Refusal, Trouble, error, logout};
 use crate::error::Error;
 use crate::identity::{LinkPurpose, Listed, User, Visitor};
+use crate::web::Settings;
 
 /// Text that breaks out of an element, of a quoted attribute and of a comment.
 const HOSTILE: &str = "\"'><img src=x onerror=alert(1)><!-- {{ 7*7 }} </textarea>&amp;";
 const NOON: i64 = 1_767_614_400_000;
+
+fn hint() -> String {
+    super::password_hint(&Settings::of("http://localhost:3000"))
+}
 
 fn visitor(text: &str) -> Visitor {
     let user = User {
@@ -62,7 +67,7 @@ fn account(text: &str) -> Account {
         since: Moment::day(NOON),
         notice: None,
         profile: Profile { first_name: text.to_owned(), last_name: text.to_owned(), trouble: None },
-        password_hint: super::PASSWORD_HINT,
+        password_hint: hint(),
         password_trouble: None,
         sessions: vec![row(text, true), row(text, false), row("Android", false)],
     }
@@ -75,7 +80,7 @@ fn sign_in(text: &str) -> SignInForm {
 }
 
 fn sign_up(text: &str) -> SignUpForm {
-    let mut form = SignUpForm::new(String::new(), super::PASSWORD_HINT);
+    let mut form = SignUpForm::new(String::new(), hint());
     form.email = format!("{text}@example.com");
     form.first_name = text.to_owned();
     form.last_name = text.to_owned();
@@ -85,7 +90,7 @@ fn sign_up(text: &str) -> SignUpForm {
 /// Every page in every state, with `text` wherever somebody else's words may stand.
 fn pages(text: &str) -> Vec<(String, String)> {
     let (guest, member) = (Visitor::default(), visitor(text));
-    let hint = super::PASSWORD_HINT;
+    let hint = hint();
     let mut out = vec![
         ("landing-new", Landing::new(0, None, None).html(&guest)),
         ("landing-poured", Landing::new(1, Some(text), Some(session())).html(&guest)),
@@ -94,7 +99,7 @@ fn pages(text: &str) -> Vec<(String, String)> {
         ("signin", SignInForm::new(String::new()).html(&guest)),
         ("signin-failed", SignInForm { trouble: trouble("", "Invalid credentials."), ..sign_in(text) }.html(&guest)),
         ("signin-done", SignInForm { notice: Some("Done."), remember: true, ..sign_in(text) }.html(&guest)),
-        ("signup", SignUpForm::new("/x".to_owned(), hint).html(&guest)),
+        ("signup", SignUpForm::new("/x".to_owned(), hint.clone()).html(&guest)),
         ("signup-password", SignUpForm { trouble: trouble("password", text), ..sign_up(text) }.html(&guest)),
         ("signup-taken", SignUpForm { trouble: trouble("email", text), ..sign_up(text) }.html(&guest)),
         ("signup-blank", SignUpForm { trouble: trouble("", text), ..sign_up(text) }.html(&guest)),
@@ -105,12 +110,13 @@ fn pages(text: &str) -> Vec<(String, String)> {
         ("account-wrong", Account { password_trouble: trouble("current", text), ..account(text) }.html(&member)),
         ("account-wait", Account { password_trouble: trouble("", text), ..account(text) }.html(&member)),
         ("logout", logout::question(&member)),
-        ("link-admin", LinkForm::of(LinkPurpose::FirstAdmin, hint).html()),
+        ("link-admin", LinkForm::of(LinkPurpose::FirstAdmin, hint.clone()).html()),
     ];
     let known = LinkPurpose::SetPassword { email: text.to_owned() };
-    out.push(("link-password", LinkForm::of(known.clone(), hint).html()));
+    out.push(("link-password", LinkForm::of(known.clone(), hint.clone()).html()));
     out.push(("link-wrong", LinkForm { trouble: trouble("password", text), ..LinkForm::of(known, hint) }.html()));
     let mut pages: Vec<_> = out.into_iter().map(|(name, page)| (name.to_owned(), page.expect(name))).collect();
+    pages.push(("link-dead".to_owned(), error::dead_link().expect("an error page")));
     for status in [400, 401, 403, 404, 405, 413, 415, 422, 429, 500, 503, 504] {
         let code = StatusCode::from_u16(status).expect("a status");
         let wait = matches!(status, 429 | 503).then_some(90);
@@ -248,12 +254,21 @@ fn password_stores_find_their_fields() {
 }
 
 #[test]
+fn the_hint_tells_the_least_length_that_is_asked() {
+    let asked = Settings { password_min: 15, ..Settings::of("http://localhost:3000") };
+    assert!(super::password_hint(&asked).starts_with("At least 15 characters."));
+}
+
+#[test]
 fn an_error_is_tied_to_its_field() {
     let pages = pages("plain");
     let (_, html) = pages.iter().find(|(name, _)| name == "signup-password").expect("the page");
     let tag = tags(html).into_iter().find(|t| attribute(t, "name") == Some("password")).expect("the field");
     assert_eq!(attribute(&tag, "aria-invalid"), Some("true"));
     assert_eq!(attribute(&tag, "aria-describedby"), Some("signup-password-error signup-password-hint"));
+    let (_, html) = pages.iter().find(|(name, _)| name == "account-wait").expect("the page");
+    let tag = tags(html).into_iter().find(|t| attribute(t, "name") == Some("new")).expect("the field");
+    assert_eq!(attribute(&tag, "aria-describedby"), Some("password-rules password-alert"));
 }
 
 #[test]
