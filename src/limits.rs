@@ -11,11 +11,9 @@ use std::time::Duration;
 pub const BODY_MAX: usize = 64 << 10;
 /// Most bytes of a request's head: enough for a browser's cookies on a shared domain, as most servers have it.
 pub const HEADER_BYTES_MAX: usize = 16 << 10;
-/// Most bytes of a request's path and query.
-pub const URI_MAX: usize = 8 << 10;
 /// How long a client may take to send a request's head.
 pub const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a request may take from its first byte to its answer.
+/// How long a request may take to be answered once it is read. Beyond it: 504, since what it began may be done yet.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long an idle connection is kept; longer than common balancers' 60 s, so that they are the side that closes.
 pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(75);
@@ -23,6 +21,14 @@ pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(75);
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most connections of one listener; the next one waits.
 pub const CONNECTIONS_MAX: usize = 10_000;
+/// Most requests at once on one HTTP/2 connection.
+pub const STREAMS_MAX: u32 = 100;
+/// How often a silent HTTP/2 peer is asked whether it lives, and how long it may take to say so.
+pub const PING_EVERY: Duration = Duration::from_secs(20);
+/// How long a body may take to arrive. Beyond it: 408.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+/// How much of a body that is too long is read and thrown away, so that the sender gets to see our answer.
+pub const DISCARD_MAX: u64 = 1 << 20;
 /// How long requests under way may take to finish once the node stops.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -37,7 +43,7 @@ pub const EMAIL_BYTES_MAX: usize = 254;
 /// Most code points of a first or last name.
 pub const NAME_CHARS_MAX: usize = 100;
 /// Most passwords that wait to be hashed; the next one is told to come back.
-pub const HASH_QUEUE_MAX: usize = 128;
+pub const HASH_QUEUE_MAX: usize = 64;
 /// How long a one-time link is good for.
 pub const LINK_LIFETIME: Duration = Duration::from_secs(3_600);
 

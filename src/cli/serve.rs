@@ -43,6 +43,7 @@ impl Listen {
 
 pub(super) fn run(config: Config) -> Result<(), Failure> {
     trace::start().map_err(Failure::Usage)?;
+    allow_many_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("sojourn").build();
     let runtime = runtime
         .map_err(|e| Failure::because("cannot start threads", e, "is there memory, are there processes left?"))?;
@@ -53,6 +54,16 @@ pub(super) fn run(config: Config) -> Result<(), Failure> {
     // a second signal means at once: threads that are still at work are left behind
     runtime.shutdown_background();
     ended
+}
+
+/// Asks for as many open files as this process may have: each connection is one, and the usual 1,024 are fewer than the
+/// connections that the doors accept.
+fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(cause) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        warn!(%cause, "the limit of open files stays as it was");
+    }
 }
 
 /// What a node in operation can do. A trait, so that living and stopping are tested without one.

@@ -1,3 +1,5 @@
+//! The command line as an operator types it, without a node.
+
 use std::sync::Arc;
 
 use clap::Parser;

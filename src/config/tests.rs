@@ -1,3 +1,5 @@
+//! Settings from files, variables and flags, and every way to get them wrong.
+
 use std::fs;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Both sides of the control socket, over a real one.
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;

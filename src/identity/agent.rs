@@ -3,8 +3,6 @@
 //! A guess from the `User-Agent` header, never a decision: nothing depends on it. Few words, ASCII only, bounded,
 //! because the header is whatever its sender likes.
 
-/// The longest label, characters.
-pub const LABEL_MAX: usize = 40;
 /// How much of the header is looked at, bytes.
 const LOOK_MAX: usize = 512;
 
@@ -146,7 +144,7 @@ mod tests {
     fn every_pair_of_marks_fits() {
         for (mark, _) in BROWSERS {
             for (system, _) in SYSTEMS {
-                assert!(label(&format!("{mark} {system}")).len() <= LABEL_MAX);
+                assert!(label(&format!("{mark} {system}")).len() <= crate::limits::AGENT_LABEL_CHARS_MAX);
             }
         }
     }
@@ -155,7 +153,7 @@ mod tests {
         #[test]
         fn a_label_is_short_and_printable(agent in "(\\PC|[a-zA-Z/.0-9 ]|\\n|\\x00|Firefox/|Linux){0,80}") {
             let label = label(&agent);
-            prop_assert!((1..=LABEL_MAX).contains(&label.len()));
+            prop_assert!((1..=crate::limits::AGENT_LABEL_CHARS_MAX).contains(&label.len()));
             prop_assert!(label.bytes().all(|b| (b' '..=b'~').contains(&b)));
         }
     }

@@ -9,9 +9,8 @@
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::error::{Error, Result};
+use crate::limits;
 
-/// The longest address in bytes (RFC 5321, 4.5.3.1.3, less the angle brackets).
-pub const EMAIL_MAX: usize = 254;
 /// The longest local part in bytes (RFC 5321, 4.5.3.1.1).
 const LOCAL_MAX: usize = 64;
 /// The longest label of a domain in bytes (RFC 1035, 2.3.4).
@@ -24,7 +23,7 @@ const LABEL_MAX: usize = 63;
 pub fn normalise(text: &str) -> Result<String> {
     let text = text.trim();
     // no character that is let in below takes more than three bytes or gives more than one
-    if text.len() > 3 * EMAIL_MAX {
+    if text.len() > 3 * limits::EMAIL_BYTES_MAX {
         return refuse("The e-mail address is too long.");
     }
     if !text.chars().all(is_plain) {
@@ -35,7 +34,7 @@ pub fn normalise(text: &str) -> Result<String> {
     let (Some(local), Some(domain), None) = (parts.next(), parts.next(), parts.next()) else {
         return refuse("The e-mail address must contain one @.");
     };
-    if address.len() > EMAIL_MAX || local.len() > LOCAL_MAX {
+    if address.len() > limits::EMAIL_BYTES_MAX || local.len() > LOCAL_MAX {
         return refuse("The e-mail address is too long.");
     }
     if !is_local(local) {

@@ -19,6 +19,8 @@ pub mod passwords;
 mod sessions;
 mod signin;
 mod touches;
+#[cfg(test)]
+mod unasked;
 mod visitor;
 
 use std::net::IpAddr;

@@ -3,9 +3,7 @@
 //! Any script, trimmed, bounded, and without characters that would break a line or hide in one.
 
 use crate::error::{Error, Result};
-
-/// The longest name, in code points.
-pub const NAME_MAX: usize = 100;
+use crate::limits;
 
 /// `text` trimmed; may be empty. `field` is what the error names.
 ///
@@ -13,8 +11,11 @@ pub const NAME_MAX: usize = 100;
 /// `Unacceptable` when it is longer than 100 code points or holds a control character.
 pub fn normalise(field: &'static str, text: &str) -> Result<String> {
     let name = text.trim();
-    if name.chars().nth(NAME_MAX).is_some() {
-        return Err(Error::Unacceptable { field, message: format!("A name may have at most {NAME_MAX} characters.") });
+    if name.chars().nth(limits::NAME_CHARS_MAX).is_some() {
+        return Err(Error::Unacceptable {
+            field,
+            message: format!("A name may have at most {} characters.", limits::NAME_CHARS_MAX),
+        });
     }
     if name.chars().any(|c| c.is_control() || is_format(c)) {
         return Err(Error::Unacceptable { field, message: "A name may not contain control characters.".into() });

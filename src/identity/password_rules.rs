@@ -6,8 +6,9 @@
 
 use std::sync::LazyLock;
 
-use super::passwords::{PASSWORD_MAX_BYTES, canonical};
+use super::passwords::canonical;
 use crate::error::{Error, Result};
+use crate::limits;
 
 /// Lower case, one a line, most frequent first; see `data/README.md`. Every entry stands between two line ends.
 static COMMON: &str = concat!("\n", include_str!("../../data/common-passwords.txt"));
@@ -34,8 +35,8 @@ pub struct Context<'a> {
 /// # Errors
 /// `Unacceptable` for `password`, with one sentence that says why.
 pub fn check(password: &str, context: &Context<'_>) -> Result<()> {
-    if password.len() > PASSWORD_MAX_BYTES {
-        return refuse(format!("The password may be at most {PASSWORD_MAX_BYTES} bytes long."));
+    if password.len() > limits::PASSWORD_BYTES_MAX {
+        return refuse(format!("The password may be at most {} bytes long.", limits::PASSWORD_BYTES_MAX));
     }
     let password = canonical(password);
     if password.chars().count() < context.min {

@@ -20,6 +20,7 @@ use subtle::ConstantTimeEq as _;
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::error::{Error, Result};
+use crate::limits;
 use pool::Pool;
 use scheme::{Argon2Form, Argon2Kind};
 pub use scheme::{Scheme, recognise};
@@ -34,10 +35,6 @@ pub const LANES: u32 = 1;
 pub const SALT_BYTES: usize = 16;
 /// Bytes of hash.
 pub const HASH_BYTES: usize = 32;
-/// The longest password in bytes of UTF-8, as sent. Checked before anything that costs.
-pub const PASSWORD_MAX_BYTES: usize = 1_024;
-/// How many hashes may wait for a thread; more are refused, since whoever waits behind them has long given up.
-pub const QUEUE_MAX: usize = 64;
 /// How long a thread without work keeps its memory.
 pub const IDLE: Duration = Duration::from_secs(10);
 
@@ -79,7 +76,7 @@ impl HashPool {
     /// # Errors
     /// `Broken` when the system gives no thread.
     pub fn new(threads: usize) -> Result<Self> {
-        Ok(Self { pool: Pool::new(threads.max(1), QUEUE_MAX, IDLE)? })
+        Ok(Self { pool: Pool::new(threads.max(1), limits::HASH_QUEUE_MAX, IDLE)? })
     }
 
     /// Half of the cores, at least one: the other half serves those who are signed in.
@@ -92,7 +89,7 @@ impl HashPool {
     /// # Errors
     /// `Unacceptable` past 1024 bytes; `NotDone` when the queue is full; `Broken` when a thread fails.
     pub async fn hash(&self, password: &str) -> Result<String> {
-        if password.len() > PASSWORD_MAX_BYTES {
+        if password.len() > limits::PASSWORD_BYTES_MAX {
             return Err(too_long());
         }
         let password = canonical(password);
@@ -109,7 +106,7 @@ impl HashPool {
     /// # Errors
     /// `NotDone` when the queue is full; `Broken` when the stored hash is none that [`recognise`] accepts.
     pub async fn verify(&self, password: &str, stored: Option<&str>) -> Result<Verdict> {
-        if password.len() > PASSWORD_MAX_BYTES {
+        if password.len() > limits::PASSWORD_BYTES_MAX {
             return Ok(Verdict::NO);
         }
         let scheme = match stored {
@@ -138,7 +135,7 @@ fn forms(password: &str) -> Vec<String> {
 }
 
 fn too_long() -> Error {
-    let message = format!("The password may be at most {PASSWORD_MAX_BYTES} bytes long.");
+    let message = format!("The password may be at most {} bytes long.", limits::PASSWORD_BYTES_MAX);
     Error::Unacceptable { field: "password", message }
 }
 

@@ -27,7 +27,10 @@ impl Directory {
     /// `Broken`, with a hint: it cannot be made or another process has it.
     pub fn open(path: &Path) -> Result<Self> {
         let failed = |e: io::Error| {
-            Error::Broken(format!("data directory {}: {e}\nhint: it must be one that this user may write", path.display()))
+            Error::Broken(format!(
+                "data directory {}: {e}\nhint: it must be one that this user may write",
+                path.display()
+            ))
         };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
         let lock = File::open(path).map_err(failed)?;
@@ -63,7 +66,8 @@ impl Directory {
             (Err(e), _) if e.kind() != io::ErrorKind::NotFound => Err(failed(e)),
             (Err(_), given) => {
                 let secret = given.map_or_else(random::token::<32>, |given| given.expose().to_owned());
-                let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
+                let mut file =
+                    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
                 writeln!(file, "{secret}").and_then(|()| file.sync_all()).map_err(failed)?;
                 File::open(&self.path).and_then(|dir| dir.sync_all()).map_err(failed)
             }

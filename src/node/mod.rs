@@ -51,7 +51,11 @@ pub struct RunningNode {
 impl RunningNode {
     /// Comes back only when the node cannot go on, with the reason. Safe to drop and call again.
     pub async fn failed(&mut self) -> Error {
-        Error::Broken(format!("the log failed: {}\nhint: check the disk under {}", self.log.failed().await, self.data.display()))
+        Error::Broken(format!(
+            "the log failed: {}\nhint: check the disk under {}",
+            self.log.failed().await,
+            self.data.display()
+        ))
     }
 
     /// Closes the doors, lets requests under way finish, and stops.
@@ -154,7 +158,11 @@ async fn open_state(data: &Path) -> Result<Arc<State>> {
 /// Settings that must be the same on every node: the memory bound, and the cookie's secrets unless given.
 async fn agree_on_settings(log: &dyn Log, config: &Config) -> Result<Vec<Vec<u8>>> {
     let memory_max = config.sessions.memory_max.to_le_bytes().to_vec();
-    let set = |name: &str, value: Vec<u8>, only_if_absent| Op::Setting { name: name.into(), value: value.into(), only_if_absent };
+    let set = |name: &str, value: Vec<u8>, only_if_absent| Op::Setting {
+        name: name.into(),
+        value: value.into(),
+        only_if_absent,
+    };
     log.submit(set("memory_max", memory_max, false)).await?;
     if !config.sessions.secrets.is_empty() {
         return Ok(config.sessions.secrets.iter().map(|secret| secret.expose().as_bytes().to_vec()).collect());

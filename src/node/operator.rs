@@ -81,7 +81,8 @@ impl Desk {
             Request::UserAdd(account) => self.add(account).await,
             Request::UserList { after } => {
                 let page = identity.accounts(after.unwrap_or_default(), limits::CONTROL_PAGE).await?;
-                let next = (page.len() == limits::CONTROL_PAGE as usize).then(|| page.last().map(|(u, _)| u.email.clone()));
+                let next =
+                    (page.len() == limits::CONTROL_PAGE as usize).then(|| page.last().map(|(u, _)| u.email.clone()));
                 Ok(Response::Users { users: page.into_iter().map(account).collect(), next: next.flatten() })
             }
             Request::UserShow { email } => self.shown(&email).await,

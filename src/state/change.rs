@@ -4,6 +4,11 @@
 //! or remove these keys. It never says "if", "add" or "extend", so replaying it in log order gives the same state on
 //! every node, whatever each has forgotten meanwhile. Only questions about users are answered when applied, by SQLite,
 //! which is deterministic; what a Change does to entries never depends on that answer.
+//!
+//! These carry password hashes and session ids, and libraries print what they carry when asked to be verbose: `Debug`
+//! shows what kind of thing it is and no more.
+
+use std::fmt;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -47,7 +52,7 @@ pub enum Effect {
 }
 
 /// What a caller wants done to the shared state.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub enum Op {
     /// Begin a session, ending the one it replaces in the same step.
     Begin(Box<Begin>),
@@ -70,7 +75,7 @@ pub enum Op {
 }
 
 /// A session to begin.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Begin {
     /// Its key. Refused when it is taken, live or dead.
     pub key: Key,
@@ -121,7 +126,7 @@ pub struct SignedIn {
 }
 
 /// A change to a live session's value.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Edit {
     /// Which session.
     pub key: Key,
@@ -185,7 +190,7 @@ pub enum Outcome {
 }
 
 /// A user as given at sign-up, by an operator or by an import. Text is normalised and checked by `identity` before.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewUser {
     /// Unique, never reused.
     pub id: String,
@@ -217,7 +222,7 @@ pub enum LinkUse {
 }
 
 /// A change to users, decided by SQLite when applied.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub enum UserChange {
     /// Add one; `Conflict` when the address or id is taken.
     Add(NewUser),
@@ -256,4 +261,57 @@ pub enum UserOutcome {
     Spent,
     /// There is an admin already.
     AdminExists,
+}
+
+impl fmt::Debug for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Begin(_) => "Begin",
+            Self::Edit(_) => "Edit",
+            Self::Touch(_) => "Touch",
+            Self::End(_) => "End",
+            Self::EndUser(_) => "EndUser",
+            Self::Try(_) => "Try",
+            Self::Forgive(_) => "Forgive",
+            Self::User { .. } => "User",
+            Self::Setting { .. } => "Setting",
+        })
+    }
+}
+
+impl fmt::Debug for NewUser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NewUser({})", self.id)
+    }
+}
+
+impl fmt::Debug for UserChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Add(_) => "Add",
+            Self::Import(_) => "Import",
+            Self::SetPassword { .. } => "SetPassword",
+            Self::SetNames { .. } => "SetNames",
+            Self::SetDisabled { .. } => "SetDisabled",
+            Self::Approve { .. } => "Approve",
+            Self::Delete { .. } => "Delete",
+            Self::AddLink { .. } => "AddLink",
+            Self::SpendLink { .. } => "SpendLink",
+            Self::SpendAdminLink { .. } => "SpendAdminLink",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_holds_no_secret() {
+        let change = UserChange::SetPassword { user: "u".into(), hash: "$argon2id$secret".into(), only_if: None };
+        let op = Op::Setting { name: "cookie_secret".into(), value: "secret".into(), only_if_absent: true };
+        let change = Change { effects: vec![Effect::Remove(Key::new("sess:secret"))], user: Some(change) };
+        let printed = format!("{op:?} {:?}", Record { stamp: 1, changes: vec![change] });
+        assert!(printed.contains("SetPassword") && !printed.contains("secret"), "{printed}");
+    }
 }

@@ -33,23 +33,8 @@ use tokio_rustls::rustls::{ServerConfig, version};
 use super::metrics;
 use super::pulse::{Bounds, Heard, Pulse, Watch};
 use crate::error::{Error, Result};
+use crate::limits;
 
-/// How many connections may be open on one listener. The next one waits in the kernel's queue.
-pub const CONNECTIONS_MAX: usize = 4_096;
-/// How long a TLS handshake may take.
-pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a request's head may take, from its first byte; and the first request's, from the start.
-pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection may lie idle between requests. Longer than proxies keep theirs, so that they close first.
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
-/// How long requests may run on after the stop signal.
-pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest head, bytes; for HTTP/1 also the read buffer, so hyper asks for at least 8,192. Beyond it: 431.
-pub const HEAD_MAX: usize = 16 * 1024;
-/// How many requests one HTTP/2 connection may have in flight.
-pub const STREAMS_MAX: u32 = 100;
-/// How often a silent HTTP/2 peer is asked whether it lives, and how long it may take to say so.
-pub const PING_EVERY: Duration = Duration::from_secs(20);
 /// How long accepting rests when the process is out of file descriptors.
 const REST: Duration = Duration::from_millis(50);
 
@@ -66,11 +51,11 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: CONNECTIONS_MAX,
-            handshake: HANDSHAKE_TIMEOUT,
-            head: HEAD_TIMEOUT,
-            idle: IDLE_TIMEOUT,
-            drain: DRAIN_TIMEOUT,
+            connections: limits::CONNECTIONS_MAX,
+            handshake: limits::TLS_HANDSHAKE_TIMEOUT,
+            head: limits::HEADER_READ_TIMEOUT,
+            idle: limits::KEEP_ALIVE_IDLE,
+            drain: limits::DRAIN_TIMEOUT,
         }
     }
 }
@@ -195,14 +180,19 @@ impl Drop for Open {
 fn protocol() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     // the head timeout is ours (see `pulse`): hyper's would arm a new timer for every request
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(HEAD_MAX).half_close(false);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_buf_size(limits::HEADER_BYTES_MAX)
+        .half_close(false);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(HEAD_MAX as u32)
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_EVERY);
+        .max_concurrent_streams(limits::STREAMS_MAX)
+        .max_header_list_size(limits::HEADER_BYTES_MAX as u32)
+        .keep_alive_interval(limits::PING_EVERY)
+        .keep_alive_timeout(limits::PING_EVERY);
     builder
 }
 

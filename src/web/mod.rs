@@ -60,3 +60,11 @@ fn routes() -> Vec<Route> {
     ];
     api::routes().into_iter().chain(health).chain(pages::routes()).collect()
 }
+
+#[cfg(test)]
+impl Door {
+    /// A door to a room that knows nobody.
+    fn unasked(public_url: &str) -> Self {
+        Self { identity: Arc::new(Identity::unasked()), settings: Settings::of(public_url) }
+    }
+}

@@ -17,8 +17,6 @@ use super::{Settings, json};
 use crate::error::{Error, Result};
 use crate::identity::{Client, Cookies};
 
-/// The longest body that is read, bytes.
-pub const BODY_MAX: usize = 64 * 1024;
 /// How much of a `User-Agent` is kept, characters.
 const AGENT_MAX: usize = 256;
 /// Fields that a form sends as ticked boxes and JSON as booleans.
@@ -33,7 +31,7 @@ pub struct Request {
     /// Without the question mark; empty without one.
     pub query: String,
     pub headers: HeaderMap,
-    /// At most [`BODY_MAX`] bytes; empty unless the method changes something.
+    /// At most [`crate::limits::BODY_MAX`] bytes; empty unless the method changes something.
     pub body: Bytes,
     /// The peer's address, or the one a trusted proxy vouches for.
     pub address: IpAddr,

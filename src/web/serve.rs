@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
@@ -22,17 +22,11 @@ use warp::Filter as _;
 use warp::filters::path::FullPath;
 
 use super::accept::{self, Peer, Port};
-use super::request::{BODY_MAX, Media};
+use super::request::Media;
 use super::route::{Found, Kind, Row, Table, Takes};
 use super::{Door, Problem, Reply, Request, forwarded, headers, origin, reply};
 use crate::error::Error;
-
-/// How long a body may take to arrive. Beyond it: 408.
-pub const BODY_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a route may take to answer. Beyond it: 504, since what it began may be done yet.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How much of a body that is too long is read and thrown away, so that the sender gets to see our answer.
-pub const DISCARD_MAX: u64 = 1024 * 1024;
+use crate::limits;
 
 /// The door and its routes: what a listener serves.
 pub struct Site {
@@ -127,7 +121,7 @@ impl Caller {
             }
             Found::Nothing => (&self.site.table.stray, refusal(&self.request(head, Vec::new()), &MISSING)),
         };
-        headers::secure(reply.headers_mut(), door.settings.https);
+        headers::secure(reply.headers_mut(), &door.settings);
         if is_head {
             let length = HeaderValue::from(reply.body().len());
             reply.headers_mut().insert(header::CONTENT_LENGTH, length);
@@ -163,7 +157,7 @@ impl Caller {
         }
         let door = &self.site.door;
         let answer = AssertUnwindSafe((row.route.function)(door, &request)).catch_unwind();
-        let error = match timeout(ANSWER_TIMEOUT, answer).await {
+        let error = match timeout(limits::REQUEST_TIMEOUT, answer).await {
             Ok(Ok(Ok(reply))) => return reply,
             Ok(Ok(Err(error))) => error,
             Ok(Err(_)) => Error::Broken("a panic".to_owned()),
@@ -192,7 +186,7 @@ impl Caller {
         if origin::is_forbidden(request, &self.site.door.settings) {
             return Err(Problem::new(StatusCode::FORBIDDEN, "This was sent from another site."));
         }
-        let whole = timeout(BODY_TIMEOUT, read(body, &request.headers)).await;
+        let whole = timeout(limits::BODY_TIMEOUT, read(body, &request.headers)).await;
         request.body = whole.map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "The body came too slowly."))??;
         if takes(row.route.takes, request) {
             return Ok(());
@@ -262,7 +256,9 @@ where
     let too_long = || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "The body is longer than 64 KiB.");
     let declared =
         headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
-    if declared.is_some_and(|n| n > DISCARD_MAX || (n > BODY_MAX as u64 && headers.contains_key(header::EXPECT))) {
+    if declared.is_some_and(|n| {
+        n > limits::DISCARD_MAX || (n > limits::BODY_MAX as u64 && headers.contains_key(header::EXPECT))
+    }) {
         return Err(too_long());
     }
     let mut body = std::pin::pin!(body);
@@ -271,10 +267,10 @@ where
         let mut chunk =
             chunk.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "The body could not be read to its end."))?;
         read += chunk.remaining() as u64;
-        if read > DISCARD_MAX {
+        if read > limits::DISCARD_MAX {
             break;
         }
-        if read > BODY_MAX as u64 {
+        if read > limits::BODY_MAX as u64 {
             continue;
         }
         let chunk = chunk.copy_to_bytes(chunk.remaining());
@@ -284,7 +280,7 @@ where
         }
         whole.extend_from_slice(&chunk);
     }
-    if read > BODY_MAX as u64 { Err(too_long()) } else { Ok(whole.freeze()) }
+    if read > limits::BODY_MAX as u64 { Err(too_long()) } else { Ok(whole.freeze()) }
 }
 
 #[cfg(test)]

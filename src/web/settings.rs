@@ -3,8 +3,10 @@
 //! Cookie names follow from the public address: `__Host-` wants https and no domain, `__Secure-` goes with a domain,
 //! and plain names are for http (draft-ietf-httpbis-rfc6265bis, section 4.1.3; ASVS 3.3.1).
 
+use hyper::header::HeaderValue;
 use ipnet::IpNet;
 
+use super::headers;
 use crate::config::{Config, SignupPolicy};
 
 /// The HTTP door's settings.
@@ -22,12 +24,16 @@ pub struct Settings {
     pub own_cookie: &'static str,
     /// Domain of the session cookie; host-only without one.
     pub domain: Option<String>,
+    /// The content security policy of every reply.
+    pub policy: HeaderValue,
     /// Where `next` may point besides `public_url`.
     pub redirect_domains: Vec<String>,
     /// Whose forwarded headers are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Who may sign up.
     pub signup: SignupPolicy,
+    /// Fewest characters of a password.
+    pub password_min: usize,
 }
 
 impl Settings {
@@ -41,15 +47,24 @@ impl Settings {
             cookie: config.cookie_name().to_owned(),
             own_cookie: if https { "__Host-sojourn-own" } else { "sojourn-own" },
             domain: config.sessions.domain.clone(),
+            policy: headers::policy(&config.web.redirect_domains),
             redirect_domains: config.web.redirect_domains.clone(),
             trusted_proxies: config.web.trusted_proxies.clone(),
             signup: config.users.signup,
+            password_min: config.users.password_min,
         }
     }
 
     /// The origin browsers name when a page of ours sends something.
     pub fn origin(&self) -> &str {
         &self.public_url
+    }
+
+    /// The same, with the session cookie sent to `domain` and everything under it.
+    #[cfg(test)]
+    pub(super) fn with_domain(self, domain: &str) -> Self {
+        let cookie = if self.https { "__Secure-sojourn" } else { "sojourn" };
+        Self { domain: Some(domain.to_owned()), cookie: cookie.to_owned(), ..self }
     }
 
     /// The defaults at another public address.

@@ -35,7 +35,8 @@ impl Node {
     pub async fn with(settings: &[(&'static str, &str)]) -> Self {
         let dir = Arc::new(tempfile::tempdir().expect("a directory"));
         let settings = settings.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
-        let mut node = Self { running: None, dir, settings, clock: Arc::new(ManualClock::at(START)), url: String::new() };
+        let mut node =
+            Self { running: None, dir, settings, clock: Arc::new(ManualClock::at(START)), url: String::new() };
         node.open().await;
         node
     }
@@ -129,7 +130,12 @@ impl Visitor {
 
     /// The same person at another address of the cluster, or after a restart.
     pub fn moved_to(&self, node: &Node) -> Self {
-        Self { url: node.url.clone(), ..self.clone() }
+        self.at_url(&node.url)
+    }
+
+    /// The same person at this address.
+    pub fn at_url(&self, url: &str) -> Self {
+        Self { url: url.to_owned(), ..self.clone() }
     }
 
     /// A request with the cookies, not sent yet.
@@ -189,7 +195,8 @@ impl Visitor {
         }
     }
 
-    fn keep(&mut self, headers: &HeaderMap) {
+    /// Keeps the cookies of a response.
+    pub fn keep(&mut self, headers: &HeaderMap) {
         for header in headers.get_all(SET_COOKIE) {
             let text = header.to_str().expect("cookies are ASCII");
             let (pair, attributes) = text.split_once(';').unwrap_or((text, ""));

@@ -4,4 +4,6 @@
 //! it and says so when it is missing, and `tests/all` installs it.
 
 mod harness;
+mod process;
+mod program;
 mod signin;

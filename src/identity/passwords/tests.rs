@@ -134,7 +134,7 @@ async fn without_a_stored_hash_the_answer_is_no_and_the_work_is_done_all_the_sam
 
 #[tokio::test]
 async fn a_password_past_the_limit_is_turned_away_before_it_costs_anything() {
-    let (pool, long) = (pool(), "x".repeat(PASSWORD_MAX_BYTES + 1));
+    let (pool, long) = (pool(), "x".repeat(crate::limits::PASSWORD_BYTES_MAX + 1));
     assert!(matches!(pool.hash(&long).await, Err(Error::Unacceptable { field: "password", .. })));
     assert_eq!(pool.verify(&long, None).await.expect("answers"), Verdict::NO);
     assert_eq!(pool.holding(), 0, "no thread worked");

@@ -77,7 +77,7 @@ async fn silence_and_half_a_head_are_cut_off_after_the_head_timeout() {
     let listening = listening(Limits::default()).await;
     for half in [&b""[..], b"G", b"GET / HTTP/1.1\r\nHost: a\r\n", b"PRI * HTTP/2.0\r\n"] {
         let (seen, time) = closed_after(listening.connect().await, half).await;
-        assert!(about(time, HEAD_TIMEOUT), "{half:?}: {time:?}");
+        assert!(about(time, crate::limits::HEADER_READ_TIMEOUT), "{half:?}: {time:?}");
         assert_eq!(seen, "");
     }
 }
@@ -94,7 +94,7 @@ async fn dripping_a_head_byte_by_byte_buys_no_time() {
         }
     });
     let _ = read.read_to_end(&mut Vec::new()).await;
-    assert!(about(begun.elapsed(), HEAD_TIMEOUT), "{:?}", begun.elapsed());
+    assert!(about(begun.elapsed(), crate::limits::HEADER_READ_TIMEOUT), "{:?}", begun.elapsed());
     drip.abort();
 }
 
@@ -105,7 +105,7 @@ async fn half_a_second_head_is_cut_off_sooner_than_idleness() {
     answered(&mut stream, GET).await;
     tokio::time::sleep(Duration::from_secs(60)).await;
     let (_, time) = closed_after(stream, b"GET / HT").await;
-    assert!(about(time, HEAD_TIMEOUT), "{time:?}");
+    assert!(about(time, crate::limits::HEADER_READ_TIMEOUT), "{time:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,11 +114,11 @@ async fn an_idle_connection_is_kept_for_the_idle_timeout_and_no_longer() {
     let mut stream = listening.connect().await;
     for _ in 0..3 {
         assert!(answered(&mut stream, GET).await.starts_with("HTTP/1.1 200"));
-        tokio::time::sleep(IDLE_TIMEOUT - Duration::from_secs(1)).await;
+        tokio::time::sleep(crate::limits::KEEP_ALIVE_IDLE - Duration::from_secs(1)).await;
     }
     answered(&mut stream, GET).await;
     let (_, time) = closed_after(stream, b"").await;
-    assert!(about(time, IDLE_TIMEOUT), "{time:?}");
+    assert!(about(time, crate::limits::KEEP_ALIVE_IDLE), "{time:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,7 +134,7 @@ async fn work_is_no_idleness() {
 #[tokio::test]
 async fn a_head_that_is_too_long_is_refused() {
     let listening = listening(Limits::default()).await;
-    let long = format!("GET / HTTP/1.1\r\nHost: a\r\nx: {}\r\n\r\n", "a".repeat(HEAD_MAX));
+    let long = format!("GET / HTTP/1.1\r\nHost: a\r\nx: {}\r\n\r\n", "a".repeat(crate::limits::HEADER_BYTES_MAX));
     let (seen, _) = closed_after(listening.connect().await, long.as_bytes()).await;
     assert!(seen.is_empty() || seen.starts_with("HTTP/1.1 431"), "{seen}");
     let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "x: a\r\n".repeat(200));
@@ -197,7 +197,7 @@ async fn stopping_waits_for_requests_but_not_for_ever() {
         let (seen, _) = closed_after(stream, b"").await;
         listening.task.await.unwrap();
         assert_eq!(seen.ends_with("hello"), whole);
-        assert!(about(begun.elapsed(), if whole { Duration::from_secs(59) } else { DRAIN_TIMEOUT }));
+        assert!(about(begun.elapsed(), if whole { Duration::from_secs(59) } else { crate::limits::DRAIN_TIMEOUT }));
     }
 }
 

@@ -1,5 +1,7 @@
 //! Whole requests through the real listener, against routes made for the purpose.
 
+use std::time::Duration;
+
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -168,7 +170,7 @@ async fn a_route_that_never_answers_is_given_up() {
     let address = site("http://here").await;
     let begun = tokio::time::Instant::now();
     assert_eq!(status(&sent(address, "GET /api/slow", b"").await), 504);
-    assert!(begun.elapsed() >= ANSWER_TIMEOUT && begun.elapsed() < ANSWER_TIMEOUT * 2);
+    assert!(begun.elapsed() >= limits::REQUEST_TIMEOUT && begun.elapsed() < limits::REQUEST_TIMEOUT * 2);
 }
 
 #[tokio::test]
@@ -224,12 +226,12 @@ async fn other_sites_change_nothing() {
 async fn a_body_may_be_as_long_as_the_limit_and_not_a_byte_more() {
     let address = site("http://here").await;
     let json = "POST /json\ncontent-type: application/json";
-    let full = vec![b'x'; BODY_MAX];
+    let full = vec![b'x'; limits::BODY_MAX];
     let reply = posted(address, json, &full).await;
     assert_eq!(status(&reply), 200);
     assert!(reply.ends_with(std::str::from_utf8(&full).unwrap()));
     for extra in [1, 100_000, 500_000] {
-        let long = vec![b'x'; BODY_MAX + extra];
+        let long = vec![b'x'; limits::BODY_MAX + extra];
         assert_eq!(status(&posted(address, json, &long).await), 413, "{extra}");
         let chunk = [format!("{:x}\r\n", long.len()).as_bytes(), &long, b"\r\n0\r\n\r\n"].concat();
         let reply = sent(address, &format!("{json}\ntransfer-encoding: chunked"), &chunk).await;
@@ -247,7 +249,7 @@ async fn a_body_that_dawdles_is_given_up() {
     let begun = tokio::time::Instant::now();
     let reply = sent(address, "POST /json\ncontent-type: application/json\ncontent-length: 10", b"{").await;
     assert_eq!(status(&reply), 408);
-    assert!(begun.elapsed() >= BODY_TIMEOUT && begun.elapsed() < BODY_TIMEOUT * 2);
+    assert!(begun.elapsed() >= limits::BODY_TIMEOUT && begun.elapsed() < limits::BODY_TIMEOUT * 2);
 }
 
 #[tokio::test]

@@ -1,0 +1,70 @@
+//! Sign-in page: the form, and what it says when the pair was wrong.
+
+use hyper::StatusCode;
+use serde::Serialize;
+
+use super::frame::Frame;
+use super::{Refusal, Trouble, allowed, next, render};
+use crate::error::Result;
+use crate::identity::{SignIn, Visitor};
+use crate::web::{Door, Reply, Request, reply};
+
+/// `GET /login`: `next` (where to go afterwards), `failed` (the form of the JSON door was refused), `done` (a one-time
+/// link was spent).
+pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
+    let queries = request.queries()?;
+    let next = next::checked(queries.text("next")?, allowed(&door.settings)).unwrap_or_default();
+    let visitor = door.visitor(request).await?;
+    // Without the second cookie the account page sends people here: they must see the form.
+    if visitor.user.is_some() && visitor.own {
+        return reply::redirect(next::or_home(&next));
+    }
+    let mut page = SignInForm::new(next);
+    if queries.has("failed") {
+        page.trouble = Some(Trouble::form("Invalid credentials."));
+    } else if queries.has("done") {
+        page.notice = Some("Your password is set. Sign in with it.");
+    }
+    Ok(reply::html(StatusCode::OK, page.html(&visitor)?))
+}
+
+/// `POST /login`
+pub async fn submit(door: &Door, request: &Request) -> Result<Reply> {
+    let form = request.form()?;
+    let visitor = door.visitor(request).await?;
+    let next = next::checked(form.text("next")?, allowed(&door.settings)).unwrap_or_default();
+    let email = form.text("email")?.to_owned();
+    let mut page = SignInForm { email, remember: form.flag("remember"), ..SignInForm::new(next) };
+    let given =
+        SignIn { email: page.email.clone(), password: form.secret("password").to_owned(), remember: page.remember };
+    match door.identity.sign_in(given, &visitor, &request.client()).await {
+        Ok((_, granted)) => reply::grant(reply::redirect(next::or_home(&page.next))?, &door.settings, &granted),
+        Err(error) => {
+            let refusal = Refusal::of(error, &["email", "password"])?;
+            page.trouble = Some(refusal.trouble.clone());
+            Ok(refusal.reply(page.html(&visitor)?))
+        }
+    }
+}
+
+/// What the form holds. Never the password.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct SignInForm {
+    pub email: String,
+    pub remember: bool,
+    /// Where to go afterwards; checked, empty for the default page.
+    pub next: String,
+    pub next_query: String,
+    pub trouble: Option<Trouble>,
+    pub notice: Option<&'static str>,
+}
+
+impl SignInForm {
+    pub fn new(next: String) -> Self {
+        Self { next_query: next::query(&next), next, ..Self::default() }
+    }
+
+    pub fn html(&self, visitor: &Visitor) -> Result<String> {
+        render("signin.html", &Frame::of("Sign in", "/login", visitor), self)
+    }
+}

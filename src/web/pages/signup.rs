@@ -1,0 +1,114 @@
+//! Sign-up page: the form, what it says when something is missing or taken, and what it says when nobody may.
+
+use hyper::StatusCode;
+use serde::Serialize;
+
+use super::frame::Frame;
+use super::{PASSWORD_HINT, Refusal, Trouble, allowed, next, render};
+use crate::config::SignupPolicy;
+use crate::error::{Error, Result};
+use crate::identity::{Granted, Proof, SignUp, Visitor};
+use crate::web::form::Form;
+use crate::web::{Door, Reply, Request, reply};
+
+const FIELDS: [&str; 4] = ["email", "password", "first_name", "last_name"];
+
+/// `GET /signup`, `GET /register`
+pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
+    let queries = request.queries()?;
+    let next = next::checked(queries.text("next")?, allowed(&door.settings)).unwrap_or_default();
+    let visitor = door.visitor(request).await?;
+    if visitor.user.is_some() && visitor.own {
+        return reply::redirect(next::or_home(&next));
+    }
+    if door.settings.signup != SignupPolicy::Open {
+        return closed(&visitor);
+    }
+    Ok(reply::html(StatusCode::OK, SignUpForm::new(next, PASSWORD_HINT).html(&visitor)?))
+}
+
+/// `POST /signup`, `POST /register`: makes the account and signs it in at once.
+pub async fn submit(door: &Door, request: &Request) -> Result<Reply> {
+    let form = request.form()?;
+    let visitor = door.visitor(request).await?;
+    if door.settings.signup != SignupPolicy::Open {
+        return closed(&visitor);
+    }
+    let next = next::checked(form.text("next")?, allowed(&door.settings)).unwrap_or_default();
+    let given = filled(&form)?;
+    let mut page = SignUpForm {
+        email: given.email.clone(),
+        first_name: given.first_name.clone(),
+        last_name: given.last_name.clone(),
+        ..SignUpForm::new(next, PASSWORD_HINT)
+    };
+    match sign_up(door, request, &visitor, (&form, given)).await {
+        Ok(granted) => reply::grant(reply::redirect(next::or_home(&page.next))?, &door.settings, &granted),
+        Err(Error::Forbidden(_)) => closed(&visitor),
+        Err(error) => {
+            let refusal = Refusal::of(error, &FIELDS)?;
+            page.trouble = Some(refusal.trouble.clone());
+            Ok(refusal.reply(page.html(&visitor)?))
+        }
+    }
+}
+
+fn filled(form: &Form) -> Result<SignUp> {
+    Ok(SignUp {
+        email: form.text("email")?.to_owned(),
+        password: form.secret("password").to_owned(),
+        first_name: form.text("first_name")?.to_owned(),
+        last_name: form.text("last_name")?.to_owned(),
+    })
+}
+
+async fn sign_up(door: &Door, request: &Request, visitor: &Visitor, (form, given): (&Form, SignUp)) -> Result<Granted> {
+    // The page asks for all four. A program that leaves the names out altogether may: accounts need none.
+    let blank = |name: &str, value: &str| form.has(name) && value.trim().is_empty();
+    if blank("first_name", &given.first_name) || blank("last_name", &given.last_name) {
+        return Err(Error::Malformed("Please fill in all the fields.".to_owned()));
+    }
+    let client = request.client();
+    let user = door.identity.sign_up(given, &client).await?;
+    door.identity.begin(&user, Proof::SignUp, visitor, &client).await
+}
+
+fn closed(visitor: &Visitor) -> Result<Reply> {
+    Ok(reply::html(StatusCode::FORBIDDEN, Closed::html(visitor)?))
+}
+
+/// What the form holds. Never the password.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct SignUpForm {
+    pub email: String,
+    pub first_name: String,
+    pub last_name: String,
+    pub password_hint: &'static str,
+    /// Where to go afterwards; checked, empty for the default page.
+    pub next: String,
+    pub next_query: String,
+    pub trouble: Option<Trouble>,
+}
+
+impl SignUpForm {
+    pub fn new(next: String, password_hint: &'static str) -> Self {
+        Self { next_query: next::query(&next), next, password_hint, ..Self::default() }
+    }
+
+    pub fn html(&self, visitor: &Visitor) -> Result<String> {
+        render("signup.html", &Frame::of("Sign up", "/signup", visitor), self)
+    }
+}
+
+/// Said instead of the form where people do not sign themselves up.
+#[derive(Debug, Clone, Serialize)]
+pub struct Closed {
+    what: &'static str,
+}
+
+impl Closed {
+    pub fn html(visitor: &Visitor) -> Result<String> {
+        let what = "Accounts here are made by an administrator. If you need one, ask there.";
+        render("closed.html", &Frame::of("Sign-up is closed", "/signup", visitor), &Self { what })
+    }
+}

@@ -1,0 +1,8 @@
+//! Process: what is promised of the program as a process, tried on the real binary.
+//!
+//! `kills`: nothing acknowledged is lost, however it ends. `stop`: signals, and who may run beside whom. `first_admin`,
+//! `commands`: the command line. `backups`, `damage`: what lies on the disk.
+
+mod crowd;
+mod dice;
+mod kills;
