@@ -107,6 +107,7 @@ async fn a_snapshot_and_the_log_after_it_make_the_same_state() {
     assert!(node.is_live("before") && node.is_live("after"));
     node.log.snapshot().await.expect("another snapshot is written");
     assert_eq!(std::fs::read_dir(dir.path().join("snapshots")).expect("the folder is there").count(), 1);
+    assert!(dir.path().join("users-1.db").exists(), "users that are not behind the snapshot stay as they are");
 }
 
 #[tokio::test]

@@ -61,6 +61,7 @@ pub fn write(generation: &Generation, head: &Head, path: &Path) -> io::Result<()
     let mut out = Blocks::create(&temporary)?;
     out.block(Kind::Head, &codec::encode(head))?;
     write_entries(&generation.entries, head.stamp, &mut out)?;
+    generation.users.mark_applied(head.index)?;
     generation.users.copy_to(&copy)?;
     out.file(Kind::Users, &copy)?;
     discard_users(&copy)?;

@@ -142,9 +142,20 @@ impl Users {
             let outcome = if *index <= done { UserOutcome::Done } else { user_changes::apply(&transaction, change)? };
             outcomes.push(outcome);
         }
-        transaction.execute("UPDATE meta SET value = max(value, ?1) WHERE name = 'applied'", [last as i64])?;
+        mark(&transaction, last)?;
         transaction.commit()?;
         Ok(outcomes)
+    }
+
+    /// Says that everything up to log entry `index` is in here, because what came since the last change to users had
+    /// nothing for them.
+    ///
+    /// # Errors
+    /// When the disk or the database fails.
+    pub fn mark_applied(&self, index: u64) -> io::Result<()> {
+        mark(&self.writer.lock(), index).map_err(|e| named(&self.path, &e))?;
+        self.applied.fetch_max(index, Ordering::Release);
+        Ok(())
     }
 
     /// The user with this id, if their row is in memory.
@@ -275,6 +286,10 @@ fn row(row: &Row<'_>) -> rusqlite::Result<UserRow> {
         disabled: row.get("disabled")?,
     };
     Ok(UserRow { user: Arc::new(user), password_hash: row.get("password_hash")? })
+}
+
+fn mark(c: &Connection, applied: u64) -> rusqlite::Result<()> {
+    c.execute("UPDATE meta SET value = max(value, ?1) WHERE name = 'applied'", [applied as i64]).map(|_| ())
 }
 
 fn meta(c: &Connection, name: &str) -> rusqlite::Result<u64> {

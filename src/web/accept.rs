@@ -247,16 +247,21 @@ async fn converse<IO, S, B>(
     });
     let mut connection = pin!(builder.serve_connection(io, service));
     let mut watch = pin!(Watch::new(pulse, Bounds { head: limits.head, idle: limits.idle }));
+    let told = stopped.clone();
     let stopped = async {
         // an error: the sender is gone, which is the signal
         while stopped.changed().await.is_ok() {}
     };
     let mut stopped = pin!(stopped);
-    let mut leaving = false;
+    let (mut listens, mut leaves) = (false, false);
     poll_fn(|cx: &mut Context<'_>| {
-        if !leaving && stopped.as_mut().poll(cx).is_ready() {
-            leaving = true;
-            connection.as_mut().graceful_shutdown();
+        // asked once, the signal wakes this task; from then on a glance is enough
+        if !leaves && (!listens || told.has_changed().is_err()) {
+            listens = true;
+            if stopped.as_mut().poll(cx).is_ready() {
+                leaves = true;
+                connection.as_mut().graceful_shutdown();
+            }
         }
         if let Poll::Ready(result) = connection.as_mut().poll(cx) {
             if let Err(error) = result {

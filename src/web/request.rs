@@ -72,12 +72,11 @@ impl Request {
     pub fn cookies(&self, settings: &Settings) -> Cookies<'_> {
         let mut cookies = Cookies::default();
         for header in self.headers.get_all(header::COOKIE) {
-            // a cookie of another program that is not UTF-8 must not hide ours
-            let pieces = header.as_bytes().split(|b| *b == b';').filter_map(|piece| std::str::from_utf8(piece).ok());
-            for (name, value) in pieces.filter_map(|piece| piece.trim().split_once('=')) {
-                if name == settings.cookie {
+            for piece in header.as_bytes().split(|b| *b == b';') {
+                let piece = piece.trim_ascii();
+                if let Some(value) = valued(piece, &settings.cookie) {
                     cookies.session.push(value);
-                } else if name == settings.own_cookie {
+                } else if let Some(value) = valued(piece, settings.own_cookie) {
                     cookies.own.push(value);
                 }
             }
@@ -164,6 +163,12 @@ pub(super) fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     let first = values.next()?;
     if values.next().is_some() { None } else { first.to_str().ok() }
+}
+
+/// The value of `name=value`. One that is not UTF-8 is none that we set; it is not allowed to hide the others.
+fn valued<'a>(piece: &'a [u8], name: &str) -> Option<&'a str> {
+    let value = piece.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+    std::str::from_utf8(value).ok()
 }
 
 /// A form's fields as JSON would have them.

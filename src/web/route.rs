@@ -70,7 +70,8 @@ impl Route {
 
 /// All routes, ready to be looked up.
 pub struct Table {
-    exact: HashMap<&'static str, Node>,
+    /// By length and text, so that a lookup is one comparison or two of few bytes.
+    exact: Vec<(&'static str, Node)>,
     patterns: Vec<(Vec<Segment>, Node)>,
     /// Counts what no route answers.
     pub stray: Meters,
@@ -119,8 +120,10 @@ impl Table {
             rows.push(Row { route, meters });
         }
         let (patterns, exact): (Vec<_>, Vec<_>) = nodes.into_iter().partition(|(path, _)| path.contains('{'));
+        let mut exact: Vec<_> = exact.into_iter().map(|(path, rows)| (path, Node::new(rows))).collect();
+        exact.sort_unstable_by_key(|(path, _)| order(path));
         Self {
-            exact: exact.into_iter().map(|(path, rows)| (path, Node::new(rows))).collect(),
+            exact,
             patterns: patterns.into_iter().map(|(path, rows)| (segments(path), Node::new(rows))).collect(),
             stray: Meters::of("other", "other"),
         }
@@ -129,11 +132,11 @@ impl Table {
     /// The route for a method and a path as sent.
     pub fn find(&self, method: &Method, path: &str) -> Found<'_> {
         // what a program sends is nearly always written exactly as in the table
-        if let Some(node) = self.exact.get(path) {
+        if let Some(node) = self.exactly(path) {
             return node.answer(method, Vec::new());
         }
         let Some(path) = plain(path) else { return Found::Nothing };
-        if let Some(node) = self.exact.get(path.as_str()) {
+        if let Some(node) = self.exactly(&path) {
             return node.answer(method, Vec::new());
         }
         for (segments, node) in &self.patterns {
@@ -143,6 +146,16 @@ impl Table {
         }
         Found::Nothing
     }
+
+    fn exactly(&self, path: &str) -> Option<&Node> {
+        let at = self.exact.binary_search_by_key(&order(path), |(path, _)| order(path)).ok()?;
+        Some(&self.exact[at].1)
+    }
+}
+
+/// Length first: most paths differ there already.
+fn order(path: &str) -> (usize, &str) {
+    (path.len(), path)
 }
 
 impl Node {

@@ -7,10 +7,11 @@
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
-use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use futures_util::{FutureExt as _, Stream, StreamExt as _, poll};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::service::{Service, service_fn};
@@ -65,10 +66,9 @@ fn service(
         .and(warp::body::stream())
         .then(move |method, path: FullPath, query, headers, body| {
             let caller = caller.clone();
-            async move {
-                let head = Head { method, path, query, headers };
-                caller.answer(head, body).await
-            }
+            let head = Head { method, path, query, headers };
+            // boxed: hyper, warp and the accept loop each move this future before it is polled
+            Box::pin(async move { caller.answer(head, body).await })
         });
     let routes = TowerToHyperService::new(warp::service(filter));
     service_fn(move |mut request: Wire| {
@@ -152,12 +152,20 @@ impl Caller {
         S: Stream<Item = Result<B, E>> + Send,
         B: Buf,
     {
-        if let Err(problem) = self.admit(row, &mut request, body).await {
+        let admitted = match self.admit(&request) {
+            Ok(()) if origin::changes(&request.method) => Box::pin(take_body(row, &mut request, body)).await,
+            other => other,
+        };
+        if let Err(problem) = admitted {
             return shown(&request, row.route.kind, &problem);
         }
-        let door = &self.site.door;
-        let answer = AssertUnwindSafe((row.route.function)(door, &request)).catch_unwind();
-        let error = match timeout(limits::REQUEST_TIMEOUT, answer).await {
+        let mut answer = AssertUnwindSafe((row.route.function)(&self.site.door, &request)).catch_unwind();
+        // most answers are there at once, and need no timer
+        let outcome = match poll!(&mut answer) {
+            Poll::Ready(outcome) => Ok(outcome),
+            Poll::Pending => timeout(limits::REQUEST_TIMEOUT, answer).await,
+        };
+        let error = match outcome {
             Ok(Ok(Ok(reply))) => return reply,
             Ok(Ok(Err(error))) => error,
             Ok(Err(_)) => Error::Broken("a panic".to_owned()),
@@ -170,29 +178,31 @@ impl Caller {
         shown(&request, row.route.kind, &Problem::of(error, row.route.path))
     }
 
-    /// Refuses what a route need not see, and reads the body of what it must.
-    async fn admit<S, B, E>(&self, row: &Row, request: &mut Request, body: S) -> Result<(), Problem>
-    where
-        S: Stream<Item = Result<B, E>> + Send,
-        B: Buf,
-    {
+    /// Refuses what no route need see.
+    fn admit(&self, request: &Request) -> Result<(), Problem> {
         // two readers could take it for two hosts (RFC 9112, section 3.2)
         if request.headers.get_all(header::HOST).iter().nth(1).is_some() {
             return Err(Problem::new(StatusCode::BAD_REQUEST, "There is more than one Host header."));
         }
-        if !origin::changes(&request.method) {
-            return Ok(());
-        }
         if origin::is_forbidden(request, &self.site.door.settings) {
             return Err(Problem::new(StatusCode::FORBIDDEN, "This was sent from another site."));
         }
-        let whole = timeout(limits::BODY_TIMEOUT, read(body, &request.headers)).await;
-        request.body = whole.map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "The body came too slowly."))??;
-        if takes(row.route.takes, request) {
-            return Ok(());
-        }
-        Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, wanted(row.route.takes)))
+        Ok(())
     }
+}
+
+/// Reads the body, and refuses a type that the route does not take.
+async fn take_body<S, B, E>(row: &Row, request: &mut Request, body: S) -> Result<(), Problem>
+where
+    S: Stream<Item = Result<B, E>> + Send,
+    B: Buf,
+{
+    let whole = timeout(limits::BODY_TIMEOUT, read(body, &request.headers)).await;
+    request.body = whole.map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "The body came too slowly."))??;
+    if takes(row.route.takes, request) {
+        return Ok(());
+    }
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, wanted(row.route.takes)))
 }
 
 /// Refusals that need no route.

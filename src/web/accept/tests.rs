@@ -219,3 +219,71 @@ fn tls_files_that_will_not_do_are_named() {
     let text = error.to_string();
     assert!(text.contains("/nonexistent/cert.pem") && text.contains("hint:"), "{text}");
 }
+
+/// A certificate for `localhost` and its key, as PEM files in a directory that goes when dropped.
+fn certificate() -> (tempfile::TempDir, rcgen::Certificate) {
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("cert.pem"), cert.pem()).unwrap();
+    std::fs::write(dir.path().join("key.pem"), signing_key.serialize_pem()).unwrap();
+    (dir, cert)
+}
+
+async fn listening_tls(dir: &Path) -> SocketAddr {
+    let tls = Some(tls(&dir.join("cert.pem"), &dir.join("key.pem")).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let port = Port { listener, tls, limits: Limits::default() };
+    tokio::spawn(serve(port, std::future::pending(), |peer| {
+        service_fn(move |_| async move { Ok(Response::new(Full::new(Bytes::from(format!("tls: {}", peer.tls))))) })
+    }));
+    address
+}
+
+#[tokio::test]
+async fn tls_is_spoken_when_there_is_a_certificate() {
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+    let (dir, cert) = certificate();
+    let address = listening_tls(dir.path()).await;
+    let mut roots = RootCertStore::empty();
+    roots.add(cert.der().clone()).unwrap();
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config.clone()));
+    let stream = TcpStream::connect(address).await.unwrap();
+    let stream = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let stream = TcpStream::connect(address).await.unwrap();
+    let mut stream = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut seen = String::new();
+    let _ = stream.read_to_string(&mut seen).await;
+    assert!(seen.ends_with("tls: true"), "{seen}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_is_none_or_never_ends_is_cut_off() {
+    let (dir, _) = certificate();
+    let address = listening_tls(dir.path()).await;
+    let (seen, time) = closed_after(TcpStream::connect(address).await.unwrap(), b"\x16\x03\x01").await;
+    assert!(about(time, crate::limits::TLS_HANDSHAKE_TIMEOUT) && seen.is_empty(), "{time:?}");
+    let (seen, _) = closed_after(TcpStream::connect(address).await.unwrap(), GET).await;
+    assert!(!seen.starts_with("HTTP"), "{seen}");
+}
+
+#[test]
+fn a_key_that_belongs_to_another_certificate_is_refused() {
+    let ((one, _), (other, _)) = (certificate(), certificate());
+    let Err(error) = tls(&one.path().join("cert.pem"), &other.path().join("key.pem")) else { panic!("accepted") };
+    assert!(error.to_string().contains("does not fit"), "{error}");
+    let Err(error) = tls(&one.path().join("key.pem"), &one.path().join("key.pem")) else { panic!("accepted") };
+    assert!(error.to_string().contains("holds no certificate"), "{error}");
+}

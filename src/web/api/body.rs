@@ -8,14 +8,16 @@ use utoipa::ToSchema;
 use crate::clock::Millis;
 use crate::identity::{Listed, Session, User};
 
-/// What makes an account. Nothing in here can be printed: there is a password among it.
+// Structs that hold a password have no `Debug`, so that none can reach a log.
+
+/// What makes an account.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct SignUpBody {
-    #[schema(example = "ada@example.com")]
+    #[schema(example = "ada@example.com", required = true)]
     pub email: String,
     /// 8 code points or more, unless the operator asks for more; no common one.
-    #[schema(format = Password)]
+    #[schema(format = Password, required = true)]
     pub password: String,
     pub first_name: String,
     pub last_name: String,
@@ -25,9 +27,9 @@ pub struct SignUpBody {
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct SignInBody {
-    #[schema(example = "ada@example.com")]
+    #[schema(example = "ada@example.com", required = true)]
     pub email: String,
-    #[schema(format = Password)]
+    #[schema(format = Password, required = true)]
     pub password: String,
     /// Whether the session outlives the browser.
     pub remember: bool,
@@ -37,9 +39,9 @@ pub struct SignInBody {
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct PasswordBody {
-    #[schema(format = Password)]
+    #[schema(format = Password, required = true)]
     pub current_password: String,
-    #[schema(format = Password)]
+    #[schema(format = Password, required = true)]
     pub new_password: String,
 }
 
@@ -100,6 +102,7 @@ pub struct SessionBody<'a> {
     /// Seconds until the session ends if nobody uses it.
     pub expires_in: i64,
     /// Who is signed in.
+    #[schema(required = true)]
     pub user: Option<UserBody<'a>>,
     /// What applications keep in the session.
     #[schema(value_type = Object)]

@@ -8,7 +8,8 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
-use utoipa::OpenApi;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 
 use super::{profile, session, signin};
 use crate::error::Result;
@@ -16,7 +17,8 @@ use crate::web::{Door, Reply, Request, health, reply};
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Sojourn", description = "Sign-in and shared sessions for a fleet of services.", license()),
+    modifiers(&SessionCookie),
+    info(title = "Sojourn", description = "Sign-in and shared sessions for a fleet of services.", license(name = "MIT OR Apache-2.0")),
     paths(
         signin::signup,
         signin::signin,
@@ -41,11 +43,23 @@ use crate::web::{Door, Reply, Request, health, reply};
 )]
 struct Document;
 
+/// What most operations want to see.
+struct SessionCookie;
+
+impl Modify for SessionCookie {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let text = "set by sign-in; named `__Host-sojourn` on https, `__Secure-sojourn` with a domain";
+        let cookie = ApiKey::Cookie(ApiKeyValue::with_description("sojourn", text));
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("session", SecurityScheme::ApiKey(cookie));
+    }
+}
+
 static DOCUMENT: LazyLock<Bytes> =
     LazyLock::new(|| Bytes::from(serde_json::to_vec(&Document::openapi()).expect("the document is plain data")));
 
 /// This document.
-#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "health", responses(
+#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "health", operation_id = "getOpenapi", responses(
     (status = 200, description = "OpenAPI", body = serde_json::Value),
 ))]
 pub async fn document(_door: &Door, _request: &Request) -> Result<Reply> {
@@ -110,10 +124,12 @@ mod tests {
     }
 
     #[test]
-    fn no_operation_is_without_words() {
+    fn no_operation_is_without_words_or_shares_its_name() {
+        let mut names = BTreeSet::new();
         for (path, item) in document()["paths"].as_object().unwrap() {
             for (method, operation) in item.as_object().unwrap() {
                 assert!(operation["summary"].is_string(), "{method} {path}");
+                assert!(names.insert(operation["operationId"].to_string()), "{method} {path}");
                 assert!(operation["responses"].as_object().is_some_and(|r| !r.is_empty()), "{method} {path}");
             }
         }

@@ -8,7 +8,7 @@ use crate::web::problem::ProblemBody;
 use crate::web::{Door, Reply, Request, reply};
 
 /// Who is signed in.
-#[utoipa::path(get, path = "/profile", tag = "account", responses(
+#[utoipa::path(get, path = "/profile", tag = "account", operation_id = "getProfile", security(("session" = [])), responses(
     (status = 200, description = "signed in", body = ProfileBody),
     (status = 401, description = "not signed in", body = ProblemBody, content_type = "application/problem+json"),
 ))]
@@ -19,7 +19,7 @@ pub async fn profile(door: &Door, request: &Request) -> Result<Reply> {
 }
 
 /// Who is signed in; the same as `/profile`.
-#[utoipa::path(get, path = "/api/v1/profile", tag = "account", responses(
+#[utoipa::path(get, path = "/api/v1/profile", tag = "account", operation_id = "getProfileV1", security(("session" = [])), responses(
     (status = 200, description = "signed in", body = ProfileBody),
     (status = 401, description = "not signed in", body = ProblemBody, content_type = "application/problem+json"),
 ))]
@@ -28,7 +28,7 @@ pub async fn profile_v1(door: &Door, request: &Request) -> Result<Reply> {
 }
 
 /// Changes the password of whoever asks, and ends all their other sessions.
-#[utoipa::path(post, path = "/api/v1/password", tag = "account", request_body = PasswordBody, responses(
+#[utoipa::path(post, path = "/api/v1/password", tag = "account", operation_id = "changePassword", security(("session" = [])), request_body = PasswordBody, responses(
     (status = 204, description = "changed"),
     (status = 400, description = "the body cannot be read", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, description = "not signed in", body = ProblemBody, content_type = "application/problem+json"),

@@ -8,7 +8,7 @@ use crate::web::problem::ProblemBody;
 use crate::web::{Door, Reply, Request, reply};
 
 /// The session that the cookie names. Looking creates none.
-#[utoipa::path(get, path = "/api/v1/session", tag = "session", responses(
+#[utoipa::path(get, path = "/api/v1/session", tag = "session", operation_id = "getSession", security(("session" = [])), responses(
     (status = 200, description = "the session", body = SessionBody),
     (status = 401, description = "no session", body = ProblemBody, content_type = "application/problem+json"),
 ))]
@@ -20,7 +20,7 @@ pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
 
 /// Merges an object into what applications keep in the session (RFC 7396: `null` removes a member), atomically.
 /// Begins an anonymous session when there is none.
-#[utoipa::path(patch, path = "/api/v1/session", tag = "session",
+#[utoipa::path(patch, path = "/api/v1/session", tag = "session", operation_id = "patchSession", security(("session" = [])),
     request_body(description = "members to set; `null` removes one", content(
         (serde_json::Map<String, serde_json::Value> = "application/merge-patch+json"),
         (serde_json::Map<String, serde_json::Value> = "application/json"),
@@ -40,7 +40,7 @@ pub async fn patch(door: &Door, request: &Request) -> Result<Reply> {
 }
 
 /// All live sessions of whoever asks, newest first.
-#[utoipa::path(get, path = "/api/v1/sessions", tag = "session", responses(
+#[utoipa::path(get, path = "/api/v1/sessions", tag = "session", operation_id = "listSessions", security(("session" = [])), responses(
     (status = 200, description = "the sessions", body = Vec<ListedBody>),
     (status = 401, description = "not signed in", body = ProblemBody, content_type = "application/problem+json"),
 ))]
@@ -51,7 +51,7 @@ pub async fn list(door: &Door, request: &Request) -> Result<Reply> {
 }
 
 /// Ends one of the sessions of whoever asks.
-#[utoipa::path(delete, path = "/api/v1/sessions/{handle}", tag = "session",
+#[utoipa::path(delete, path = "/api/v1/sessions/{handle}", tag = "session", operation_id = "endSession", security(("session" = [])),
     params(("handle" = String, Path, description = "as listed; not the session id")),
     responses(
         (status = 204, description = "ended"),
@@ -67,7 +67,7 @@ pub async fn end(door: &Door, request: &Request) -> Result<Reply> {
 }
 
 /// Ends all sessions of whoever asks but the one that asks.
-#[utoipa::path(delete, path = "/api/v1/sessions", tag = "session",
+#[utoipa::path(delete, path = "/api/v1/sessions", tag = "session", operation_id = "endOtherSessions", security(("session" = [])),
     params(("others" = bool, Query, description = "must be `true`, so that nobody ends them all by leaving out a handle")),
     responses(
         (status = 200, description = "how many were ended", body = EndedBody),

@@ -11,7 +11,7 @@ use crate::web::request::Media;
 use crate::web::{Door, Reply, Request, reply};
 
 /// Makes an account. Begins no session.
-#[utoipa::path(post, path = "/api/v1/signup", tag = "account",
+#[utoipa::path(post, path = "/api/v1/signup", tag = "account", operation_id = "signUp",
     request_body(content((SignUpBody = "application/json"), (SignUpBody = "application/x-www-form-urlencoded"))),
     responses(
         (status = 201, description = "made", body = SignedUpBody),
@@ -30,7 +30,7 @@ pub async fn signup(door: &Door, request: &Request) -> Result<Reply> {
 }
 
 /// Begins a session, ending the one that the browser had. A form is answered with 303: `/home`, or `/login?failed`.
-#[utoipa::path(post, path = "/api/v1/signin", tag = "session",
+#[utoipa::path(post, path = "/api/v1/signin", tag = "session", operation_id = "signIn",
     request_body(content((SignInBody = "application/json"), (SignInBody = "application/x-www-form-urlencoded"))),
     responses(
         (status = 200, description = "signed in; the cookie is in `Set-Cookie`", body = SignedInBody),
@@ -64,7 +64,7 @@ async fn begin(door: &Door, request: &Request) -> Result<Reply> {
 }
 
 /// Ends the session that the cookie names, if there is one, and takes the cookies back.
-#[utoipa::path(post, path = "/api/v1/signout", tag = "session", responses(
+#[utoipa::path(post, path = "/api/v1/signout", tag = "session", operation_id = "signOut", security(("session" = [])), responses(
     (status = 204, description = "there is no session now"),
     (status = 503, description = "not done", body = ProblemBody, content_type = "application/problem+json"),
 ))]

@@ -280,3 +280,40 @@ async fn two_hosts_are_refused_and_an_absolute_target_outranks_one() {
     let reply = sent(address, "GET http://there/who", b"").await;
     assert!(reply.ends_with("127.0.0.1 there "), "{reply}");
 }
+
+/// HTTP/2 by hand: the preface, empty settings, and `GET /` for the authority `there` (RFC 9113, RFC 7541).
+const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
+    \x00\x00\x00\x04\x00\x00\x00\x00\x00\
+    \x00\x00\x0a\x01\x05\x00\x00\x00\x01\x82\x86\x84\x41\x05there";
+
+#[tokio::test(start_paused = true)]
+async fn http_2_is_spoken_and_its_authority_is_the_host() {
+    let address = site("http://here").await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(HTTP2).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    let mut seen = Vec::new();
+    let _ = stream.read_to_end(&mut seen).await;
+    assert!(String::from_utf8_lossy(&seen).contains("127.0.0.1 there"), "{}", String::from_utf8_lossy(&seen));
+    // nobody answers the server's pings here, so it ends the connection
+    assert!(begun.elapsed() < limits::KEEP_ALIVE_IDLE);
+}
+
+#[tokio::test]
+async fn the_metrics_listener_serves_metrics_and_nothing_else() {
+    let web = site("http://here").await;
+    sent(web, "GET /who", b"").await;
+    sent(web, "GET /nowhere", b"").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(crate::web::metrics::serve(Port::plain(listener), std::future::pending()));
+    let page = sent(address, "GET /metrics", b"").await;
+    assert!(page.contains("sojourn_http_requests_total{method=\"GET\",route=\"/who\",status=\"2xx\"}"), "{page}");
+    assert!(page.contains("route=\"other\",status=\"4xx\""));
+    assert!(page.contains("sojourn_http_connections ") && page.contains("sojourn_http_request_seconds_bucket"));
+    assert!(!page.contains("nowhere"));
+    assert_eq!(status(&sent(address, "GET /", b"").await), 404);
+    assert_eq!(status(&sent(address, "GET /profile", b"").await), 404);
+    assert_eq!(status(&sent(address, "POST /metrics", b"").await), 405);
+    assert_eq!(status(&sent(web, "GET /metrics", b"").await), 404);
+}
