@@ -152,3 +152,23 @@ async fn writes_to_one_key_are_all_counted() {
     let entry = node.state.live(&Key::session("sess:", "counter"), node.log.now()).expect("it is live");
     assert_eq!(std::str::from_utf8(entry.value()).expect("JSON"), r#"{"cookie":{},"n":200}"#);
 }
+
+#[tokio::test]
+async fn what_a_start_has_to_read_again_counts_towards_the_next_snapshot() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let owed = |running: &Running| running.log.owed.load(std::sync::atomic::Ordering::Relaxed);
+    let before = {
+        let running = Running::open(dir.path()).await;
+        for n in 0..50 {
+            running.begin(&format!("sid{n}"), &format!("user{n}")).await;
+        }
+        let before = owed(&running);
+        running.log.shutdown().await;
+        before
+    };
+    let running = Running::open(dir.path()).await;
+    assert!(before > 50 * 64 && owed(&running) >= before, "{before} before, {} after", owed(&running));
+    running.log.snapshot().await.expect("a snapshot");
+    assert!(owed(&running) < 64, "a snapshot pays for all of it");
+    running.log.shutdown().await;
+}
