@@ -144,13 +144,12 @@ pub fn rss_bytes(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1_024
 }
 
-/// Processor time that a process has used, user and system.
+/// Processor time that a process has used, user and system: what the scheduler measured for its threads, not what
+/// its ticks guessed.
 pub fn cpu(pid: u32) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().expect("a number")).sum();
-    // Linux counts these in hundredths of a second, whatever the kernel's own tick is
-    Duration::from_millis(ticks * 10)
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives").flatten();
+    let ns = |stat: String| stat.split_whitespace().next().and_then(|ns| ns.parse().ok()).unwrap_or(0);
+    Duration::from_nanos(threads.filter_map(|t| fs::read_to_string(t.path().join("schedstat")).ok()).map(ns).sum())
 }
 
 /// A directory for the data of one bench, removed at its end. Under the target directory: on a disk, not in memory.
