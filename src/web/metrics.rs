@@ -82,6 +82,12 @@ pub(super) fn connections() -> Gauge {
 /// Answers `GET /metrics`, and nothing else, until `stop` is ready.
 pub async fn serve(port: Port, stop: impl Future<Output = ()>) {
     let handle = install();
+    accept::serve(port, stop, |_| page(handle)).await;
+}
+
+/// Folds what is recorded until `stop` is ready, whether or not anybody reads it: unfolded it grows by every request.
+pub async fn keep_up(stop: impl Future<Output = ()>) {
+    let handle = install();
     let upkeep = async {
         loop {
             tokio::time::sleep(UPKEEP_EVERY).await;
@@ -89,7 +95,7 @@ pub async fn serve(port: Port, stop: impl Future<Output = ()>) {
         }
     };
     tokio::select! {
-        () = accept::serve(port, stop, |_| page(handle)) => {}
+        () = stop => {}
         () = upkeep => {}
     }
 }
