@@ -42,7 +42,13 @@ impl Machine {
     /// When the snapshot is damaged or the disk fails; says which file.
     pub fn open(state: Arc<State>, dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
-        let mut machine = Self { state, dir: dir.to_owned(), applied: None, membership: StoredMembership::default(), owed: Arc::default() };
+        let mut machine = Self {
+            state,
+            dir: dir.to_owned(),
+            applied: None,
+            membership: StoredMembership::default(),
+            owed: Arc::default(),
+        };
         if let Some(path) = newest(dir)? {
             let head = machine.state.load(&path)?;
             (machine.applied, machine.membership) = codec::decode(&head.label)?;

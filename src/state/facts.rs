@@ -300,8 +300,12 @@ mod tests {
     fn facts() -> impl Strategy<Value = Facts> {
         let user = prop_oneof![Just(USER.to_owned()), Just(USER.to_uppercase()), ".{0,60}"];
         let proof = prop_oneof![Just(Proof::Password), Just(Proof::SignUp), Just(Proof::Link)];
-        let signed = (user, any::<u64>(), proof, any::<[u8; 16]>())
-            .prop_map(|(user, epoch, proof, own)| Signed { user, epoch, proof, own });
+        let signed = (user, any::<u64>(), proof, any::<[u8; 16]>()).prop_map(|(user, epoch, proof, own)| Signed {
+            user,
+            epoch,
+            proof,
+            own,
+        });
         let address = prop_oneof![
             any::<[u8; 4]>().prop_map(|a| IpAddr::from(a).to_string()),
             any::<[u8; 16]>().prop_map(|a| IpAddr::from(a).to_string()),
