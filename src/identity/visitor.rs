@@ -8,6 +8,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
+use smallvec::SmallVec;
 use subtle::ConstantTimeEq as _;
 
 use super::{Identity, User, express};
@@ -19,9 +20,9 @@ use crate::state::{Entry, Glance, Key, UserRow};
 #[derive(Debug, Default, Clone)]
 pub struct Cookies<'a> {
     /// Values of the session cookie.
-    pub session: Vec<&'a str>,
+    pub session: SmallVec<[&'a str; 2]>,
     /// Values of the second, host-only cookie.
-    pub own: Vec<&'a str>,
+    pub own: SmallVec<[&'a str; 2]>,
 }
 
 /// Whoever sent a request.

@@ -14,16 +14,16 @@ use foldhash::quality::RandomState;
 use moka::Expiry;
 use moka::notification::RemovalCause;
 use moka::sync::Cache;
-use smallvec::SmallVec;
 
 use super::entry::{Entry, NEVER};
+use super::epochs::Epochs;
 use super::index::UserIndex;
 use super::key::{self, Key};
 use crate::clock::Millis;
 
 /// Bytes that an entry costs beside its key and its packed bytes: moka's nodes, reference counts, the user index.
 /// Measured with a million sessions (`benches/restart`).
-pub const OVERHEAD: u64 = 420;
+pub const OVERHEAD: u64 = 490;
 
 /// The least grace after a deadline before moka forgets an entry.
 const GRACE_MS: i64 = 60_000;
@@ -73,6 +73,7 @@ pub struct Entries {
     cache: Held,
     seeds: [RandomState; 2],
     index: Arc<UserIndex>,
+    epochs: Epochs,
     used: Arc<AtomicU64>,
     as_of: Arc<AtomicI64>,
     /// Ends the sweeper when it goes.
@@ -103,23 +104,25 @@ impl Entries {
             .build_with_hasher(BuildHasherDefault::default());
         let alive = Arc::new(());
         sweep_for_ever(cache.clone(), Arc::downgrade(&alive));
-        Self { cache, seeds: [RandomState::default(), RandomState::default()], index, used, as_of, _alive: alive }
+        Self {
+            cache,
+            seeds: [RandomState::default(), RandomState::default()],
+            index,
+            epochs: Epochs::default(),
+            used,
+            as_of,
+            _alive: alive,
+        }
     }
 
     /// The entry of a key, whether or not it is live.
     pub fn get(&self, key: &Key) -> Option<Entry> {
-        self.named(key.as_bytes())
+        self.cache.get(&self.name(key.as_bytes())).filter(|entry| entry.key() == key.as_bytes())
     }
 
-    /// The session epoch of a user, without an allocation: every request of somebody signed in asks for it.
+    /// The session epoch of a user: every request of somebody signed in asks for it.
     pub fn epoch(&self, user: &str) -> u64 {
-        let mut key = SmallVec::<[u8; 64]>::from_slice(key::EPOCH.as_bytes());
-        key.extend_from_slice(user.as_bytes());
-        super::epoch_of(self.named(&key))
-    }
-
-    fn named(&self, key: &[u8]) -> Option<Entry> {
-        self.cache.get(&self.name(key)).filter(|entry| entry.key() == key)
+        self.epochs.get(user)
     }
 
     fn name(&self, key: &[u8]) -> Name {
@@ -147,11 +150,16 @@ impl Entries {
         self.as_of.fetch_max(entry.stamp(), Ordering::Relaxed);
         self.used.fetch_add(cost(&entry), Ordering::Relaxed);
         self.index.add(name, &entry);
+        let raised = entry.key().starts_with(key::EPOCH.as_bytes()).then(|| entry.clone());
         self.cache.insert(name, entry);
+        if let Some(epoch) = raised {
+            self.epochs.put(&epoch);
+        }
     }
 
     /// Removes an entry, if there is one.
     pub fn remove(&self, key: &Key) {
+        self.epochs.remove(key.as_bytes());
         self.cache.invalidate(&self.name(key.as_bytes()));
     }
 
