@@ -155,7 +155,8 @@ impl Caller {
         // most answers are there at once, and need no timer
         let outcome = match poll!(&mut answer) {
             Poll::Ready(outcome) => Ok(outcome),
-            Poll::Pending => timeout(limits::REQUEST_TIMEOUT, answer).await,
+            // boxed: the timer would make every request's future larger than malloc keeps at hand
+            Poll::Pending => Box::pin(timeout(limits::REQUEST_TIMEOUT, answer)).await,
         };
         let error = match outcome {
             Ok(Ok(Ok(reply))) => return reply,
