@@ -11,7 +11,7 @@ use std::sync::Arc;
 use hyper_util::service::TowerToHyperService;
 use kit::child::{self, Part};
 use kit::figures::median;
-use kit::load::{self, Found, Load};
+use kit::load::{self, Found, Load, Person};
 use kit::node::{self, Node, Scratch};
 use kit::table::{Bound, Table, aim, thousands, title};
 use serde::{Deserialize, Serialize};
@@ -121,27 +121,25 @@ fn measure() {
     title("session_read: authenticated GET /profile, keep-alive, beside a bare warp route of the same bytes");
     let scratch = Scratch::new("session_read");
     let node = Node::start(&scratch.path("node"));
-    node::sign_up(node.address, "ada@example.com");
-    let cookie = node::sign_in(node.address, "ada@example.com");
-    let (request, reply) = node::profile(node.address, &cookie);
+    let people = node::readers(node.address, CONNECTIONS[0]);
+    let cookie = node::sign_in(node.address, "reader00@example.com");
+    let (one, reply) = node::reader(node.address, &cookie);
     let mut part = Part::start(BARE, &Answer::of(&reply));
     let bare: SocketAddr = part.hear();
-    let (_, bares) = node::profile(bare, &cookie);
+    let (_, bares) = node::reader(bare, &cookie);
     assert_eq!(undated(&bares), undated(&reply), "both answer the same");
+    // the bare route knows one person only; the requests are as different as the node's
+    let strangers: Vec<Person> = people.iter().map(|p| Person { request: p.request.clone(), ..one.clone() }).collect();
 
     let mut table = Table::new(&["connections", "requests/s", "p50", "p99", "server CPU/request"]);
     let mut ratios = Vec::new();
     for connections in CONNECTIONS {
-        let load = |address| Load {
-            address,
-            request: request.clone(),
-            begins: "HTTP/1.1 200".to_owned(),
-            ends: Answer::of(&reply).body,
-            length: reply.len(),
-            connections,
-            millis: ROUND_MILLIS,
+        let load = |address, people: &Vec<Person>| {
+            let people = people.clone();
+            Load { address, people, connections, millis: ROUND_MILLIS }
         };
-        let mut sides = [Side::new(node.pid(), load(node.address)), Side::new(part.pid(), load(bare))];
+        let mut sides =
+            [Side::new(node.pid(), load(node.address, &people)), Side::new(part.pid(), load(bare, &strangers))];
         for round in 0..ROUNDS {
             // whoever comes second finds a warmer machine
             sides[round % 2].run();

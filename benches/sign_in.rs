@@ -88,19 +88,8 @@ fn measure() {
     let node = Node::start(&scratch.path("node"));
     let emails: Vec<String> = (0..AT_ONCE).map(|n| format!("person{n}@example.com")).collect();
     emails.iter().for_each(|email| node::sign_up(node.address, email));
-    node::sign_up(node.address, "ada@example.com");
-    let cookie = node::sign_in(node.address, "ada@example.com");
-    let (request, reply) = node::profile(node.address, &cookie);
-    let body = reply.split_once("\r\n\r\n").expect("a reply has a head").1.to_owned();
-    let reads = Load {
-        address: node.address,
-        request,
-        begins: "HTTP/1.1 200".to_owned(),
-        ends: body,
-        length: reply.len(),
-        connections: CONNECTIONS,
-        millis: ROUND_MILLIS,
-    };
+    let readers = node::readers(node.address, CONNECTIONS);
+    let reads = Load { address: node.address, people: readers, connections: CONNECTIONS, millis: ROUND_MILLIS };
     let people = People { address: node.address, emails };
     let (mut alone, mut beside, mut sign_ins) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {

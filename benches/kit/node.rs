@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::load::Person;
+
 /// How long a node may take to be ready.
 const READY_WITHIN: Duration = Duration::from_secs(180);
 /// The password of everybody in the benches.
@@ -122,8 +124,18 @@ pub fn sign_in(address: SocketAddr, email: &str) -> String {
     lines.filter_map(|line| line.split(';').next()).collect::<Vec<_>>().join("; ")
 }
 
-/// What the load sends and expects: an authenticated `GET /profile`, and the reply to it.
-pub fn profile(address: SocketAddr, cookie: &str) -> (String, String) {
+/// So many people with accounts who have signed in: what each sends to see their profile, and what must come back.
+pub fn readers(address: SocketAddr, count: usize) -> Vec<Person> {
+    let reader = |number: usize| {
+        let email = format!("reader{number:02}@example.com");
+        sign_up(address, &email);
+        reader(address, &sign_in(address, &email)).0
+    };
+    (0..count).map(reader).collect()
+}
+
+/// Whoever has this cookie, and the reply they get.
+pub fn reader(address: SocketAddr, cookie: &str) -> (Person, String) {
     // what a browser or a service sends, neither more nor less
     let request = |connection: &str| {
         format!(
@@ -134,7 +146,8 @@ pub fn profile(address: SocketAddr, cookie: &str) -> (String, String) {
     let closing = reply(address, &request("connection: close\r\n")).expect("the node answers");
     let reply = closing.replace("connection: close\r\n", "");
     assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
-    (request(""), reply)
+    let ends = reply.split_once("\r\n\r\n").expect("a reply has a head").1.to_owned();
+    (Person { request: request(""), ends, length: reply.len() }, reply)
 }
 
 /// Bytes of memory that a process holds.
@@ -144,13 +157,12 @@ pub fn rss_bytes(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1_024
 }
 
-/// Processor time that a process has used, user and system.
+/// Processor time that a process has used, user and system: what the scheduler measured for its threads, not what
+/// its ticks guessed.
 pub fn cpu(pid: u32) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process lives");
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().expect("a number")).sum();
-    // Linux counts these in hundredths of a second, whatever the kernel's own tick is
-    Duration::from_millis(ticks * 10)
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).expect("the process lives").flatten();
+    let ns = |stat: String| stat.split_whitespace().next().and_then(|ns| ns.parse().ok()).unwrap_or(0);
+    Duration::from_nanos(threads.filter_map(|t| fs::read_to_string(t.path().join("schedstat")).ok()).map(ns).sum())
 }
 
 /// A directory for the data of one bench, removed at its end. Under the target directory: on a disk, not in memory.

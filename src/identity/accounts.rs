@@ -212,8 +212,8 @@ impl Identity {
         let prefix = self.settings.sessions.prefix.clone().into_bytes();
         let collect = move || {
             let live = |(key, entry): (_, crate::state::Entry)| {
-                let facts = entry.is_live(now).then(|| entry.facts()).flatten()?;
-                Some(Session { sid: String::new(), key, entry, facts })
+                let live = entry.is_live(now) && entry.glance().is_some();
+                live.then(|| Session { sid: String::new(), key, entry })
             };
             let ours = |(key, _): &(crate::state::Key, _)| key.as_bytes().starts_with(&prefix);
             generation.entries.iter().filter(ours).filter_map(live).collect()
@@ -221,17 +221,17 @@ impl Identity {
         let sessions: Vec<Session> =
             tokio::task::spawn_blocking(collect).await.map_err(|e| Error::broken("listing", e))?;
         let current = |session: &Session| {
-            let signed = session.facts.signed.as_ref();
-            signed.is_none_or(|signed| self.state.epoch(&signed.user, now) == signed.epoch)
+            let facts = session.glance();
+            let signed = facts.user().zip(facts.epoch());
+            signed.is_none_or(|(user, epoch)| self.state.epoch(&user, now) == epoch)
         };
         Ok(sessions.into_iter().filter(current).collect())
     }
 
     async fn view(&self, session: Session) -> Result<SessionView> {
-        let email = match &session.facts.signed {
-            Some(signed) => {
-                self.row_by_id(signed.user.clone()).await?.map_or(String::new(), |row| row.user.email.clone())
-            }
+        let user = session.glance().user().map(|user| user.to_string());
+        let email = match user {
+            Some(user) => self.row_by_id(user).await?.map_or(String::new(), |row| row.user.email.clone()),
             None => String::new(),
         };
         Ok(SessionView { listed: listed(&session, None), email, session })

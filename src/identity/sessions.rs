@@ -71,10 +71,11 @@ impl Identity {
             let key = begin.key.clone();
             match self.log.submit(Op::Begin(Box::new(begin))).await? {
                 Outcome::Session(entry) => {
-                    let facts = entry.facts().ok_or_else(|| Error::Broken("a session began without facts".into()))?;
-                    let max_age_secs = facts.remember.then(|| (facts.absolute - facts.begun) / 1_000);
-                    let cookie = self.signer.sign(&sid);
-                    return Ok(Granted { session: Session { sid, key, entry, facts }, cookie, own, max_age_secs });
+                    let session = Session { sid, key, entry };
+                    let facts = session.glance();
+                    let max_age_secs = facts.remember().then(|| (facts.absolute - facts.begun) / 1_000);
+                    let cookie = self.signer.sign(&session.sid);
+                    return Ok(Granted { session, cookie, own, max_age_secs });
                 }
                 Outcome::Taken => {}
                 Outcome::StaleEpoch => return Err(Error::Credentials),
@@ -187,11 +188,11 @@ impl Identity {
         match self.log.submit(Op::Edit(edit)).await? {
             Outcome::Session(entry) => {
                 let session = Session { entry, ..session.clone() };
-                let max_age_secs = session.facts.remember.then(|| session.expires_in(self.now()));
+                let max_age_secs = session.glance().remember().then(|| session.expires_in(self.now()));
                 Ok(Granted { cookie: self.signer.sign(&session.sid), session, own: String::new(), max_age_secs })
             }
             // what was meant for somebody's session goes into no other
-            Outcome::Gone if session.facts.signed.is_some() => Err(Error::NotSignedIn),
+            Outcome::Gone if session.entry.is_signed() => Err(Error::NotSignedIn),
             Outcome::Gone => self.begin_anonymous(patch, add, client).await,
             Outcome::Full => Err(Error::Full),
             Outcome::BadValue => Err(unacceptable(format!("A session holds at most {value_max} bytes of JSON."))),
@@ -234,9 +235,8 @@ impl Identity {
         let epoch = self.state.epoch(user, now);
         let of_user = self.state.generation().entries.of_user(user, now);
         let live = of_user.into_iter().filter_map(|(key, entry)| {
-            let facts = entry.facts()?;
-            let current = facts.signed.as_ref().is_some_and(|signed| signed.epoch == epoch);
-            current.then(|| Session { sid: String::new(), key, entry, facts })
+            let current = entry.glance()?.epoch() == Some(epoch);
+            current.then(|| Session { sid: String::new(), key, entry })
         });
         live.collect()
     }
@@ -267,12 +267,14 @@ impl Identity {
 }
 
 pub(super) fn listed(session: &Session, current: Option<&Session>) -> Listed {
+    let facts = session.glance();
+    let (address, agent) = session.entry.facts().map(|facts| (facts.address, facts.agent)).unwrap_or_default();
     Listed {
         handle: session.handle(),
-        begun: session.facts.begun,
+        begun: facts.begun,
         expires: session.expires(),
-        address: session.facts.address.clone(),
-        agent: session.facts.agent.clone(),
+        address,
+        agent,
         current: current.is_some_and(|current| current.key == session.key),
     }
 }

@@ -8,20 +8,21 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
+use smallvec::SmallVec;
 use subtle::ConstantTimeEq as _;
 
 use super::{Identity, User, express};
 use crate::clock::Millis;
 use crate::error::{Error, Result};
-use crate::state::{Entry, Facts, Generation, Key, Signed, UserRow, epoch_of};
+use crate::state::{Entry, Glance, Key, UserRow};
 
 /// The cookies a browser sent that concern us: undecoded values, in the order sent.
 #[derive(Debug, Default, Clone)]
 pub struct Cookies<'a> {
     /// Values of the session cookie.
-    pub session: Vec<&'a str>,
+    pub session: SmallVec<[&'a str; 2]>,
     /// Values of the second, host-only cookie.
-    pub own: Vec<&'a str>,
+    pub own: SmallVec<[&'a str; 2]>,
 }
 
 /// Whoever sent a request.
@@ -54,8 +55,6 @@ pub struct Session {
     pub key: Key,
     /// The entry as read.
     pub entry: Entry,
-    /// What stands beside the value.
-    pub facts: Facts,
 }
 
 impl Session {
@@ -64,15 +63,17 @@ impl Session {
         handle(&self.key)
     }
 
+    /// What stands beside the value, read in place.
+    pub fn glance(&self) -> Glance<'_> {
+        self.entry.glance().unwrap_or(Glance::NONE)
+    }
+
     /// When it ends if nobody uses it, log time: the idle timeout or the absolute deadline, whichever comes first. The
     /// slack in the deadline is not promised to anybody.
     pub fn expires(&self) -> Millis {
         let deadline = self.entry.deadline();
-        if deadline >= self.facts.absolute {
-            self.facts.absolute
-        } else {
-            deadline.saturating_sub(self.facts.slack_ms())
-        }
+        let facts = self.glance();
+        if deadline >= facts.absolute { facts.absolute } else { deadline.saturating_sub(facts.slack_ms()) }
     }
 
     /// The same in seconds from now, rounded down.
@@ -100,8 +101,15 @@ pub fn own_digest(own: &str) -> [u8; 16] {
     half
 }
 
-/// A session as it stands in the store, with its user's row if it has one.
-type Found = (Session, Option<Arc<UserRow>>);
+/// What a look into memory gives.
+enum Look {
+    /// A live session, and its user's row if it has one.
+    Session(Session, Option<Arc<UserRow>>),
+    /// The session of a user whose row is not in memory.
+    Unread(Session, String),
+    /// No live session.
+    Nothing,
+}
 
 impl Identity {
     /// Whose request this is. Slides the session's deadline when that is worth it. Never creates anything.
@@ -114,48 +122,46 @@ impl Identity {
             return Err(Error::Malformed("Two different session cookies were sent.".into()));
         }
         let Some(sid) = self.signer.verify(first) else { return Ok(Visitor::default()) };
-        let mut found = self.find(&sid).await?;
-        if found.is_none() || !self.log.is_fresh() {
+        let now = self.now();
+        let mut look = self.look(&sid, now);
+        if matches!(look, Look::Nothing) || !self.log.is_fresh() {
             self.log.refresh().await?;
-            found = self.find(&sid).await?;
+            look = self.look(&sid, self.now());
         }
-        let Some((session, row)) = found else { return Ok(Visitor::default()) };
-        if session.facts.wants_touch(session.entry.deadline(), self.now()) {
+        let (session, row) = match look {
+            Look::Session(session, row) => (session, row),
+            Look::Unread(session, user) => (session, self.row_by_id(user).await?),
+            Look::Nothing => return Ok(Visitor::default()),
+        };
+        let facts = session.glance();
+        if facts.epoch().is_some() && row.as_ref().is_none_or(|row| row.user.disabled) {
+            return Ok(Visitor::default());
+        }
+        if facts.wants_touch(session.entry.deadline(), now) {
             self.touches.touch(&session.key);
         }
-        let own = session.facts.signed.as_ref().is_some_and(|signed| holds(signed, &cookies.own));
+        let own = row.is_some() && holds(facts.own(), &cookies.own);
         Ok(Visitor { own, user: row.map(|row| row.user.clone()), session: Some(session) })
     }
 
-    async fn find(&self, sid: &str) -> Result<Option<Found>> {
+    /// The session as it stands in memory: one generation for session, epoch and user.
+    fn look(&self, sid: &str, now: Millis) -> Look {
         let key = self.session_key(sid);
-        let now = self.now();
-        let (session, cached) = {
-            let generation = self.state.generation();
-            let Some(session) = live_session(&generation, key, sid, now) else { return Ok(None) };
-            let Some(signed) = &session.facts.signed else { return Ok(Some((session, None))) };
-            let cached = generation.users.cached(&signed.user);
-            (session, cached)
-        };
-        let row = match (cached, &session.facts.signed) {
-            (None, Some(signed)) => self.row_by_id(signed.user.clone()).await?,
-            (cached, _) => cached,
-        };
-        Ok(row.filter(|row| !row.user.disabled).map(|row| (session, Some(row))))
+        let generation = self.state.current();
+        let Some(entry) = generation.entries.get(&key).filter(|entry| entry.is_live(now)) else { return Look::Nothing };
+        let Some(facts) = entry.glance() else { return Look::Nothing };
+        let session = || Session { sid: sid.to_owned(), key, entry: entry.clone() };
+        let Some((user, epoch)) = facts.user().zip(facts.epoch()) else { return Look::Session(session(), None) };
+        if generation.entries.epoch(&user) != epoch {
+            return Look::Nothing;
+        }
+        match generation.users.cached(&user) {
+            Some(row) => Look::Session(session(), Some(row)),
+            None => Look::Unread(session(), user.to_string()),
+        }
     }
 }
 
-fn live_session(generation: &Generation, key: Key, sid: &str, now: Millis) -> Option<Session> {
-    let entry = generation.entries.get(&key).filter(|entry| entry.is_live(now))?;
-    let facts = entry.facts()?;
-    if let Some(signed) = &facts.signed
-        && epoch_of(generation.entries.get(&Key::epoch(&signed.user))) != signed.epoch
-    {
-        return None;
-    }
-    Some(Session { sid: sid.to_owned(), key, entry, facts })
-}
-
-fn holds(signed: &Signed, own: &[&str]) -> bool {
-    own.iter().any(|own| own_digest(own).ct_eq(&signed.own).into())
+fn holds(digest: &[u8], own: &[&str]) -> bool {
+    own.iter().any(|own| own_digest(own).ct_eq(digest).into())
 }

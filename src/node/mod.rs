@@ -119,6 +119,8 @@ pub async fn start_with(mut config: Config, clock: Arc<dyn Clock>) -> Result<Run
     let site = Arc::new(Site::new(Door { identity: identity.clone(), settings: web::Settings::new(&config) }));
     let stop = node.stop.subscribe();
     node.doors.spawn(async move { web::serve(site, port, stopped(stop)).await });
+    let stop = node.stop.subscribe();
+    node.doors.spawn(async move { web::metrics::keep_up(stopped(stop)).await });
     if let Some(listener) = metrics_listener {
         let stop = node.stop.subscribe();
         node.doors.spawn(async move { web::scrape::serve(Port::plain(listener), stopped(stop)).await });

@@ -188,10 +188,10 @@ fn live(view: &SessionView) -> LiveSession {
         email: view.email.clone(),
         begun: view.listed.begun,
         expires: view.listed.expires,
-        absolute: view.session.facts.absolute,
+        absolute: view.session.glance().absolute,
         address: view.listed.address.clone(),
         agent: view.listed.agent.clone(),
-        remember: view.session.facts.remember,
+        remember: view.session.glance().remember(),
         data: None,
     }
 }

@@ -9,11 +9,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::{Stream, StreamExt as _};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 
+use super::store::weight;
 use super::types::{self, Applied, LogId, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::state::{Record, State, UserOutcome, codec, snapshot};
 
@@ -30,6 +32,7 @@ pub struct Machine {
     dir: PathBuf,
     applied: Option<LogId>,
     membership: StoredMembership,
+    owed: Arc<AtomicU64>,
 }
 
 impl Machine {
@@ -39,7 +42,13 @@ impl Machine {
     /// When the snapshot is damaged or the disk fails; says which file.
     pub fn open(state: Arc<State>, dir: &Path) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
-        let mut machine = Self { state, dir: dir.to_owned(), applied: None, membership: StoredMembership::default() };
+        let mut machine = Self {
+            state,
+            dir: dir.to_owned(),
+            applied: None,
+            membership: StoredMembership::default(),
+            owed: Arc::default(),
+        };
         if let Some(path) = newest(dir)? {
             let head = machine.state.load(&path)?;
             (machine.applied, machine.membership) = codec::decode(&head.label)?;
@@ -50,6 +59,12 @@ impl Machine {
     /// The last log entry that the snapshot holds.
     pub fn applied(&self) -> Option<LogId> {
         self.applied
+    }
+
+    /// About how many bytes of log were applied since the last snapshot: what a start has to read again. A start that
+    /// finds much counts it too, so that a node that is often restarted does not owe more and more.
+    pub fn owed(&self) -> Arc<AtomicU64> {
+        self.owed.clone()
     }
 
     async fn apply_records(&self, batch: Vec<(u64, Record)>) -> io::Result<Vec<Vec<Option<UserOutcome>>>> {
@@ -85,6 +100,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
             for item in chunk {
                 let (entry, responder) = item?;
                 self.applied = Some(entry.log_id);
+                self.owed.fetch_add(weight(&entry) as u64, Ordering::Relaxed);
                 let carries_record = match entry.payload {
                     EntryPayload::Blank => false,
                     EntryPayload::Normal(record) => {
@@ -115,6 +131,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
             dir: self.dir.clone(),
             stamp: self.state.stamp(),
             meta: SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() },
+            pays: self.owed.load(Ordering::Relaxed),
+            owed: self.owed.clone(),
         }
     }
 
@@ -131,6 +149,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         tokio::task::spawn_blocking(install).await.map_err(io::Error::other)??;
         self.applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
+        self.owed.store(0, Ordering::Relaxed);
         Ok(())
     }
 
@@ -147,6 +166,9 @@ pub struct Builder {
     dir: PathBuf,
     stamp: i64,
     meta: SnapshotMeta,
+    /// How much of what is owed this snapshot spares the next start.
+    pays: u64,
+    owed: Arc<AtomicU64>,
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for Builder {
@@ -165,6 +187,9 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
             remove_others(&target)
         };
         tokio::task::spawn_blocking(build).await.map_err(io::Error::other)??;
+        // an install meanwhile has paid everything
+        let paid = |owed: u64| Some(owed.saturating_sub(self.pays));
+        let _ = self.owed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, paid);
         tracing::info!(index = self.meta.last_log_id.map(|id| id.index), "snapshot written");
         Ok(Snapshot { meta: self.meta.clone(), snapshot: SnapshotFile(path) })
     }

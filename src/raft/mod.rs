@@ -17,6 +17,7 @@ pub mod types;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver as _;
@@ -41,8 +42,10 @@ type Raft = types::Raft<Machine>;
 
 /// How long a node may take to read its log and lead.
 const START_WITHIN: Duration = Duration::from_secs(120);
-/// The log may grow by this much before a snapshot is worth it, bytes; more when the snapshot itself is larger.
+/// The log may grow by this much before a snapshot is worth it, bytes; or by a share of what entries use, when that is
+/// more: a start reads the snapshot and then the log after it, and both must be quick.
 const SNAPSHOT_EVERY: u64 = 32 << 20;
+const SNAPSHOT_SHARE: u64 = 4;
 
 /// How old the newest stamp in the log may become, milliseconds of log time.
 const STAMP_EVERY_MS: i64 = 60_000;
@@ -65,6 +68,8 @@ pub struct RaftLog {
     fresh: Arc<Freshness>,
     queue: mpsc::Sender<Job>,
     snapshots: PathBuf,
+    /// See [`Machine::owed`].
+    owed: Arc<AtomicU64>,
 }
 
 impl RaftLog {
@@ -79,7 +84,7 @@ impl RaftLog {
             let (dir, state) = (dir.to_owned(), state.clone());
             blocking(move || files::open(&dir, state)).await?
         };
-        let id = store.identity().node;
+        let (id, owed) = (store.identity().node, machine.owed());
         let raft = Raft::build(id, Arc::new(config()?), network::Alone, store.clone(), machine)
             .await
             .map_err(|e| Error::broken("the log cannot be opened", e))?;
@@ -97,7 +102,7 @@ impl RaftLog {
         let (queue, jobs) = mpsc::channel(decider::QUEUE_MAX);
         let decider = Decider { raft: raft.clone(), state: state.clone(), time: time.clone(), tenure: tenure_seen };
         tokio::spawn(decider.run(jobs));
-        let log = Arc::new(Self { raft, store, state, time, fresh, queue, snapshots });
+        let log = Arc::new(Self { raft, store, state, time, fresh, queue, snapshots, owed });
         tokio::spawn(maintain(Arc::downgrade(&log)));
         log.refresh().await?;
         Ok(log)
@@ -300,7 +305,6 @@ async fn maintain(log: std::sync::Weak<RaftLog>) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut warned = false;
-    let mut logged = 0;
     loop {
         ticks.tick().await;
         let Some(log) = log.upgrade() else { return };
@@ -313,15 +317,14 @@ async fn maintain(log: std::sync::Weak<RaftLog>) {
             None => warned = false,
         }
         log.keep_time().await;
-        let grown = log.store.counters().bytes();
         let generation = log.state.generation();
         meters::show(log.store.counters(), &generation.entries);
-        let size = generation.entries.used_bytes();
-        if grown - logged > SNAPSHOT_EVERY.max(size / 2) {
-            logged = grown;
-            if let Err(e) = log.raft.trigger().snapshot().await {
-                tracing::warn!(error = %e, "no snapshot");
-            }
+        let worth = SNAPSHOT_EVERY.max(generation.entries.used_bytes() / SNAPSHOT_SHARE);
+        // while one is being written, asking for another changes nothing
+        if log.owed.load(Ordering::Relaxed) > worth
+            && let Err(e) = log.raft.trigger().snapshot().await
+        {
+            tracing::warn!(error = %e, "no snapshot");
         }
     }
 }

@@ -181,3 +181,23 @@ async fn a_session_that_ended_stays_ended_when_the_node_comes_up_in_the_past() {
     let node = Running::open(dir.path()).await;
     assert!(!node.is_live("a"));
 }
+
+#[tokio::test]
+async fn what_a_start_has_to_read_again_counts_towards_the_next_snapshot() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let owed = |running: &Running| running.log.owed.load(std::sync::atomic::Ordering::Relaxed);
+    let before = {
+        let running = Running::open(dir.path()).await;
+        for n in 0..50 {
+            running.begin(&format!("sid{n}"), &format!("user{n}")).await;
+        }
+        let before = owed(&running);
+        running.log.shutdown().await;
+        before
+    };
+    let running = Running::open(dir.path()).await;
+    assert!(before > 50 * 64 && owed(&running) >= before, "{before} before, {} after", owed(&running));
+    running.log.snapshot().await.expect("a snapshot");
+    assert!(owed(&running) < 64, "a snapshot pays for all of it");
+    running.log.shutdown().await;
+}

@@ -13,7 +13,8 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::entry::{Entry, Proof};
+use super::entry::Entry;
+use super::facts::Proof;
 use super::key::Key;
 use crate::clock::Millis;
 

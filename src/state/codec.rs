@@ -43,11 +43,3 @@ pub fn decode<T: DeserializeOwned>(frame: &[u8]) -> io::Result<T> {
     }
     Ok(value)
 }
-
-/// Reads only the head of a frame: an optional string, or an optional struct that begins with one.
-pub fn peek(frame: &[u8]) -> Option<&str> {
-    let (user, _) =
-        bincode::serde::borrow_decode_from_slice::<Option<&str>, _>(frame.get(1..)?, bincode::config::standard())
-            .ok()?;
-    user
-}

@@ -10,7 +10,8 @@ use bytes::Bytes;
 
 use super::change::{Begin, Budget, Change, Edit, Effect, EndUser, Forgiven, Op, Outcome};
 use super::entries::Entries;
-use super::entry::{Entry, Facts, NEVER, Signed};
+use super::entry::{Entry, NEVER};
+use super::facts::{Facts, Signed};
 use super::json;
 use super::key::Key;
 use crate::clock::Millis;
@@ -58,9 +59,8 @@ impl<'a> View<'a> {
 
     fn sessions_of(&self, user: &str) -> Vec<(Key, Facts)> {
         let mut keys: Vec<Key> = self.entries.of_user(user, self.now).into_iter().map(|(key, _)| key).collect();
-        let begun_here = |(key, entry): (&Key, &Option<Entry>)| {
-            entry.as_ref().is_some_and(|e| e.user() == Some(user)).then(|| key.clone())
-        };
+        let begun_here =
+            |(key, entry): (&Key, &Option<Entry>)| entry.as_ref().is_some_and(|e| e.is_of(user)).then(|| key.clone());
         keys.extend(self.pending.iter().filter_map(begun_here));
         keys.sort();
         keys.dedup();

@@ -2,39 +2,78 @@
 //!
 //! moka forgets by its own clock and is told to do so late (deadline, plus a grace): the deadline in the entry is what
 //! counts, and every reader compares it with log time. There is no capacity: a full cache would turn live sessions
-//! away. Beside it, per user, the keys of their sessions, for listing and ending only; the epoch decides.
+//! away. Entries are found by a name of 16 bytes made of their key; the key itself lies in the entry, so that each
+//! costs one allocation of ours beside moka's own. Whose sessions they are is in `index`.
 
-use std::collections::HashMap;
+use std::hash::{BuildHasher as _, BuildHasherDefault, Hash, Hasher};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use foldhash::quality::RandomState;
 use moka::Expiry;
 use moka::notification::RemovalCause;
 use moka::sync::Cache;
-use parking_lot::Mutex;
-use smallvec::SmallVec;
 
 use super::entry::{Entry, NEVER};
-use super::key::Key;
+use super::epochs::Epochs;
+use super::index::UserIndex;
+use super::key::{self, Key};
 use crate::clock::Millis;
 
 /// Bytes that an entry costs beside its key and its packed bytes: moka's nodes, reference counts, the user index.
 /// Measured with a million sessions (`benches/restart`).
-pub const OVERHEAD: u64 = 420;
+pub const OVERHEAD: u64 = 490;
 
 /// The least grace after a deadline before moka forgets an entry.
 const GRACE_MS: i64 = 60_000;
 /// How often what is due is forgotten.
 const SWEEP_EVERY: Duration = Duration::from_millis(50);
 
-type Hasher = foldhash::quality::RandomState;
-type UserIndex = Mutex<HashMap<u64, SmallVec<[Key; 1]>, Hasher>>;
+/// What an entry is found by: two hashes of its key under seeds of this process. That two keys share one is less
+/// likely than any fault of the machine, and nobody can aim at it without the seeds; a reader compares keys all the
+/// same, and is told that there is no such entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name([u64; 2]);
+
+impl Name {
+    pub(super) const FIRST: Self = Self([0; 2]);
+    pub(super) const LAST: Self = Self([u64::MAX; 2]);
+}
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0[0]);
+    }
+}
+
+/// A name is a hash already.
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl Hasher for AsItIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // names write one number; anything else is folded in, never lost
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+type Held = Cache<Name, Entry, BuildHasherDefault<AsItIs>>;
 
 /// All entries of one generation.
 pub struct Entries {
-    cache: Cache<Key, Entry, Hasher>,
-    users: Arc<UserIndex>,
+    cache: Held,
+    seeds: [RandomState; 2],
+    index: Arc<UserIndex>,
+    epochs: Epochs,
     used: Arc<AtomicU64>,
     as_of: Arc<AtomicI64>,
     /// Ends the sweeper when it goes.
@@ -50,83 +89,110 @@ impl Default for Entries {
 impl Entries {
     /// No entries.
     pub fn new() -> Self {
-        let users: Arc<UserIndex> = Arc::default();
+        let index: Arc<UserIndex> = Arc::default();
         let used: Arc<AtomicU64> = Arc::default();
         let as_of: Arc<AtomicI64> = Arc::default();
-        let (index, bytes) = (users.clone(), used.clone());
+        let (listed, bytes) = (index.clone(), used.clone());
         let cache = Cache::builder()
             .expire_after(Late { as_of: as_of.clone() })
-            .eviction_listener(move |key: Arc<Key>, entry: Entry, cause| {
-                bytes.fetch_sub(cost(&key, &entry), Ordering::Relaxed);
+            .eviction_listener(move |name: Arc<Name>, entry: Entry, cause| {
+                bytes.fetch_sub(cost(&entry), Ordering::Relaxed);
                 if cause != RemovalCause::Replaced {
-                    unlist(&index, &key, &entry);
+                    listed.remove(*name, &entry);
                 }
             })
-            .build_with_hasher(Hasher::default());
+            .build_with_hasher(BuildHasherDefault::default());
         let alive = Arc::new(());
         sweep_for_ever(cache.clone(), Arc::downgrade(&alive));
-        Self { cache, users, used, as_of, _alive: alive }
+        Self {
+            cache,
+            seeds: [RandomState::default(), RandomState::default()],
+            index,
+            epochs: Epochs::default(),
+            used,
+            as_of,
+            _alive: alive,
+        }
     }
 
     /// The entry of a key, whether or not it is live.
     pub fn get(&self, key: &Key) -> Option<Entry> {
-        self.cache.get(key)
+        self.cache.get(&self.name(key.as_bytes())).filter(|entry| entry.key() == key.as_bytes())
     }
 
-    /// Puts an entry, whatever was there.
-    pub fn put(&self, key: Key, entry: Entry) {
-        if entry.user().is_none()
-            && let Some(old) = self.cache.get(&key)
+    /// The session epoch of a user: every request of somebody signed in asks for it.
+    pub fn epoch(&self, user: &str) -> u64 {
+        self.epochs.get(user)
+    }
+
+    fn name(&self, key: &[u8]) -> Name {
+        Name([self.seeds[0].hash_one(key), self.seeds[1].hash_one(key)])
+    }
+
+    /// Puts an entry, whatever was there; `index` is the log index of the write.
+    pub fn put(&self, key: &Key, entry: &Entry, index: u64) {
+        let entry = entry.held(key, index);
+        let name = self.name(key.as_bytes());
+        if !entry.is_signed()
+            && let Some(old) = self.cache.get(&name)
         {
-            unlist(&self.users, &key, &old);
+            self.index.remove(name, &old);
         }
-        self.load(key, entry);
+        self.insert(name, entry);
     }
 
-    /// Puts an entry whose key is known to hold nobody's session: what filling an empty cache does.
-    pub fn load(&self, key: Key, entry: Entry) {
+    /// Puts an entry that has its key in it, which is known to hold nobody's session: what filling an empty cache does.
+    pub(super) fn load(&self, entry: Entry) {
+        self.insert(self.name(entry.key()), entry);
+    }
+
+    fn insert(&self, name: Name, entry: Entry) {
         self.as_of.fetch_max(entry.stamp(), Ordering::Relaxed);
-        self.used.fetch_add(cost(&key, &entry), Ordering::Relaxed);
-        if let Some(user) = entry.user() {
-            let mut users = self.users.lock();
-            let keys = users.entry(hash(user)).or_default();
-            if !keys.contains(&key) {
-                keys.push(key.clone());
-            }
+        self.used.fetch_add(cost(&entry), Ordering::Relaxed);
+        self.index.add(name, &entry);
+        let raised = entry.key().starts_with(key::EPOCH.as_bytes()).then(|| entry.clone());
+        self.cache.insert(name, entry);
+        if let Some(epoch) = raised {
+            self.epochs.put(&epoch);
         }
-        self.cache.insert(key, entry);
     }
 
     /// Removes an entry, if there is one.
     pub fn remove(&self, key: &Key) {
-        self.cache.invalidate(key);
+        self.epochs.remove(key.as_bytes());
+        self.cache.invalidate(&self.name(key.as_bytes()));
     }
 
     /// Forgets all sessions, live and ended.
     pub fn remove_sessions(&self) {
-        let sessions = self.cache.iter().filter(|(key, entry)| !key.is_internal() || entry.is_dead());
-        sessions.for_each(|(key, _)| self.cache.invalidate(&*key));
+        let is_session = |entry: &Entry| !key::is_internal(entry.key()) || entry.is_dead();
+        let sessions = self.cache.iter().filter(|(_, entry)| is_session(entry));
+        sessions.for_each(|(name, _)| self.cache.invalidate(&*name));
     }
 
     /// The session entries of a user that are live at `now`, by key; in no particular order. Sessions that an older
     /// epoch has ended may be among them.
     pub fn of_user(&self, user: &str, now: Millis) -> Vec<(Key, Entry)> {
-        let keys = self.users.lock().get(&hash(user)).cloned().unwrap_or_default();
-        let live = |key: Key| {
-            let entry = self.cache.get(&key)?;
-            (entry.is_live(now) && entry.user() == Some(user)).then_some((key, entry))
+        let live = |name: Name| {
+            let entry = self.cache.get(&name)?;
+            (entry.is_live(now) && entry.is_of(user)).then(|| (Key::new(entry.key()), entry))
         };
-        keys.into_iter().filter_map(live).collect()
+        self.index.names(user).into_iter().filter_map(live).collect()
     }
 
     /// Everything held, in no particular order and no cut: entries that change meanwhile may come in either form.
     pub fn iter(&self) -> impl Iterator<Item = (Key, Entry)> + '_ {
-        self.cache.iter().map(|(key, entry)| (Key::clone(&key), entry))
+        self.held().map(|entry| (Key::new(entry.key()), entry))
+    }
+
+    /// The same, each with its key in it.
+    pub(super) fn held(&self) -> impl Iterator<Item = Entry> + '_ {
+        self.cache.iter().map(|(_, entry)| entry)
     }
 
     /// The most bytes that the cluster allows in use; a setting that every node holds.
     pub fn memory_max(&self) -> u64 {
-        let held = self.cache.get(&Key::setting("memory_max"));
+        let held = self.get(&Key::setting("memory_max"));
         held.and_then(|e| e.value().try_into().ok().map(u64::from_le_bytes)).unwrap_or(u64::MAX)
     }
 
@@ -148,7 +214,7 @@ impl Entries {
 
 /// Forgets what is due, from a thread of its own: otherwise whoever writes would pay for half a million deadlines that
 /// come at once.
-fn sweep_for_ever(cache: Cache<Key, Entry, Hasher>, alive: Weak<()>) {
+fn sweep_for_ever(cache: Held, alive: Weak<()>) {
     let sweep = move || {
         while alive.strong_count() > 0 {
             cache.run_pending_tasks();
@@ -175,33 +241,16 @@ impl Late {
     }
 }
 
-impl Expiry<Key, Entry> for Late {
-    fn expire_after_create(&self, _: &Key, entry: &Entry, _: Instant) -> Option<Duration> {
+impl Expiry<Name, Entry> for Late {
+    fn expire_after_create(&self, _: &Name, entry: &Entry, _: Instant) -> Option<Duration> {
         self.remaining(entry)
     }
 
-    fn expire_after_update(&self, _: &Key, entry: &Entry, _: Instant, _: Option<Duration>) -> Option<Duration> {
+    fn expire_after_update(&self, _: &Name, entry: &Entry, _: Instant, _: Option<Duration>) -> Option<Duration> {
         self.remaining(entry)
     }
 }
 
-fn cost(key: &Key, entry: &Entry) -> u64 {
-    (key.as_bytes().len() + entry.len()) as u64 + OVERHEAD
-}
-
-/// Users are listed under a hash: a collision only means that somebody else's keys are looked at and passed over.
-fn hash(user: &str) -> u64 {
-    use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-    BuildHasherDefault::<DefaultHasher>::default().hash_one(user)
-}
-
-fn unlist(index: &UserIndex, key: &Key, entry: &Entry) {
-    let Some(user) = entry.user() else { return };
-    let mut users = index.lock();
-    if let Some(keys) = users.get_mut(&hash(user)) {
-        keys.retain(|k| k != key);
-        if keys.is_empty() {
-            users.remove(&hash(user));
-        }
-    }
+fn cost(entry: &Entry) -> u64 {
+    entry.len() as u64 + OVERHEAD
 }

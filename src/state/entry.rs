@@ -1,86 +1,31 @@
 //! Entry: a value with a deadline, packed into one allocation.
 //!
-//! A node holds millions of these, so an entry is a single shared byte string: a fixed header, the facts (sessions
-//! only), the value. The same bytes travel in the log and lie in snapshots; only `index` is filled in by each node
-//! when it applies the write.
+//! A node holds millions of these, so an entry is a single shared byte string: a fixed header, its key, the facts
+//! (sessions only), the value. The same bytes without the key travel in the log and lie in snapshots; key and `index`
+//! are filled in by each node when it applies the write.
 //!
-//! Layout, little-endian: deadline i64 · stamp i64 · index u64 · kind u8 · facts length u16 · facts · value.
+//! Layout, little-endian: deadline i64 · stamp i64 · index u64 · kind u8 · facts length u16 · (in memory: key length
+//! u32 · key) · facts · value.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use smallvec::SmallVec;
 
-use super::codec;
+use super::facts::{Facts, Glance};
+use super::key::Key;
 use crate::clock::Millis;
 
 /// The deadline of an entry that has none.
 pub const NEVER: Millis = Millis::MAX;
 
+/// Bytes of the header as it travels.
 const HEADER: usize = 27;
+/// Where the key begins in memory, after its length.
+const KEY: usize = HEADER + 4;
 const KIND_PLAIN: u8 = 0;
 const KIND_SESSION: u8 = 1;
 const KIND_DEAD: u8 = 2;
-
-/// How a person proved who they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Proof {
-    /// With their password.
-    Password,
-    /// By signing up in this very session.
-    SignUp,
-    /// With a one-time link.
-    Link,
-}
-
-/// Who is signed in, as far as the session knows. Set by `identity` alone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Signed {
-    /// User id.
-    pub user: String,
-    /// The user's session epoch when they signed in; under an older epoch than the current one the session is dead.
-    pub epoch: u64,
-    /// How they proved it.
-    pub proof: Proof,
-    /// Digest of the second, host-only cookie that `/account` and `/admin` want to see.
-    pub own: [u8; 16],
-}
-
-/// What stands beside a session's value, out of reach of whoever may write the value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Facts {
-    /// `None` in an anonymous session.
-    pub signed: Option<Signed>,
-    /// When the session began, log time.
-    pub begun: Millis,
-    /// The moment the session ends whatever happens, log time.
-    pub absolute: Millis,
-    /// Idle timeout in milliseconds.
-    pub idle_ms: i64,
-    /// Whether the cookie outlives the browser.
-    pub remember: bool,
-    /// Where it began: an IP address.
-    pub address: String,
-    /// What it began in: a short name of the browser or client.
-    pub agent: String,
-}
-
-impl Facts {
-    /// How far past the idle timeout a deadline is written, so that most touches need no commit: a tenth of the
-    /// timeout, at most a minute.
-    pub fn slack_ms(&self) -> i64 {
-        (self.idle_ms / 10).min(60_000)
-    }
-
-    /// The deadline that use of the session at `now` asks for, slack included.
-    pub fn slid(&self, now: Millis) -> Millis {
-        now.saturating_add(self.idle_ms).saturating_add(self.slack_ms()).min(self.absolute)
-    }
-
-    /// Whether use at `now` would move a deadline by more than the slack that is in it already.
-    pub fn wants_touch(&self, deadline: Millis, now: Millis) -> bool {
-        deadline < self.absolute && now.saturating_add(self.idle_ms) > deadline
-    }
-}
 
 /// One entry. Cheap to clone; never changed, only replaced.
 #[derive(Clone, PartialEq, Eq)]
@@ -94,7 +39,9 @@ impl Entry {
 
     /// A session: facts beside a value.
     pub fn session(facts: &Facts, value: &[u8], deadline: Millis, stamp: Millis) -> Self {
-        Self::pack(KIND_SESSION, &codec::encode(facts), value, deadline, stamp)
+        let mut packed = Vec::with_capacity(128);
+        facts.pack(&mut packed);
+        Self::pack(KIND_SESSION, &packed, value, deadline, stamp)
     }
 
     /// A tombstone: the key stays dead until `deadline`, whatever is written to it.
@@ -104,22 +51,35 @@ impl Entry {
 
     fn pack(kind: u8, facts: &[u8], value: &[u8], deadline: Millis, stamp: Millis) -> Self {
         let facts_len = u16::try_from(facts.len()).expect("facts are bounded by identity to a few hundred bytes");
-        let mut out = Vec::with_capacity(HEADER + facts.len() + value.len());
-        out.extend_from_slice(&deadline.to_le_bytes());
-        out.extend_from_slice(&stamp.to_le_bytes());
-        out.extend_from_slice(&0u64.to_le_bytes());
-        out.push(kind);
-        out.extend_from_slice(&facts_len.to_le_bytes());
-        out.extend_from_slice(facts);
-        out.extend_from_slice(value);
-        Self(Arc::from(out))
+        let mut header = [0; HEADER];
+        header[..8].copy_from_slice(&deadline.to_le_bytes());
+        header[8..16].copy_from_slice(&stamp.to_le_bytes());
+        header[24] = kind;
+        header[25..].copy_from_slice(&facts_len.to_le_bytes());
+        Self::joined(&header, &[], &[facts, value])
     }
 
-    /// The same entry, written by the log entry at `index`.
-    pub fn at(self, index: u64) -> Self {
-        let mut out = self.0.to_vec();
-        out[16..24].copy_from_slice(&index.to_le_bytes());
-        Self(Arc::from(out))
+    /// One allocation of all these pieces.
+    fn joined(header: &[u8; HEADER], key: &[u8], rest: &[&[u8]]) -> Self {
+        // gathered where it costs nothing: most entries are smaller
+        let mut bytes = SmallVec::<[u8; 1_024]>::from_slice(header);
+        bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(key);
+        rest.iter().for_each(|piece| bytes.extend_from_slice(piece));
+        Self(Arc::from(&*bytes))
+    }
+
+    /// The same entry as a node holds it: under `key`, written by the log entry at `index`.
+    pub(super) fn held(&self, key: &Key, index: u64) -> Self {
+        let (header, rest) = self.packed();
+        let mut header = *header;
+        header[16..24].copy_from_slice(&index.to_le_bytes());
+        Self::joined(&header, key.as_bytes(), &[rest])
+    }
+
+    /// The key under which a node holds it; empty before.
+    pub(super) fn key(&self) -> &[u8] {
+        &self.0[KEY..self.after_key()]
     }
 
     /// When the entry ends, log time; [`NEVER`] without a deadline.
@@ -149,23 +109,31 @@ impl Entry {
 
     /// The facts, for a session.
     pub fn facts(&self) -> Option<Facts> {
-        if self.0[24] != KIND_SESSION {
-            return None;
-        }
-        codec::decode(&self.0[HEADER..HEADER + self.facts_len()]).ok()
+        self.glance()?.facts()
     }
 
-    /// The user of a signed-in session, read without unpacking the other facts.
-    pub fn user(&self) -> Option<&str> {
+    /// The facts that an answer hangs on, for a session, read in place.
+    pub fn glance(&self) -> Option<Glance<'_>> {
         if self.0[24] != KIND_SESSION {
             return None;
         }
-        codec::peek(&self.0[HEADER..HEADER + self.facts_len()])
+        let from = self.after_key();
+        Glance::of(&self.0[from..from + self.facts_len()])
+    }
+
+    /// Whether this is a session that somebody signed in to.
+    pub fn is_signed(&self) -> bool {
+        self.glance().is_some_and(|glance| glance.epoch().is_some())
+    }
+
+    /// Whether this is a session of the user.
+    pub fn is_of(&self, user: &str) -> bool {
+        self.glance().and_then(|glance| glance.user()).is_some_and(|id| *id == *user)
     }
 
     /// The value.
     pub fn value(&self) -> &[u8] {
-        &self.0[HEADER + self.facts_len()..]
+        &self.0[self.after_key() + self.facts_len()..]
     }
 
     /// Bytes held.
@@ -178,27 +146,31 @@ impl Entry {
         false
     }
 
-    /// The packed bytes, as they lie in snapshots.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+    /// The packed bytes as they travel, without the key: header, then facts and value.
+    pub(super) fn packed(&self) -> (&[u8; HEADER], &[u8]) {
+        let header = self.0.first_chunk().expect("an entry has a header");
+        (header, &self.0[self.after_key()..])
     }
 
-    /// An entry of packed bytes.
+    /// An entry of packed bytes, held under `key`.
     ///
     /// # Errors
     /// When the bytes are no entry; says which part.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, &'static str> {
-        if bytes.len() < HEADER {
-            return Err("entry shorter than its header");
-        }
-        let entry = Self(Arc::from(bytes));
-        if entry.0[24] > KIND_DEAD {
+    pub(super) fn unpacked(key: &[u8], bytes: &[u8]) -> Result<Self, &'static str> {
+        let (header, rest) = bytes.split_first_chunk::<HEADER>().ok_or("entry shorter than its header")?;
+        if header[24] > KIND_DEAD {
             return Err("entry of an unknown kind");
         }
-        if bytes.len() < HEADER + entry.facts_len() {
+        if rest.len() < usize::from(u16::from_le_bytes([header[25], header[26]])) {
             return Err("entry shorter than its facts");
         }
-        Ok(entry)
+        Ok(Self::joined(header, key, &[rest]))
+    }
+
+    fn after_key(&self) -> usize {
+        let mut four = [0; 4];
+        four.copy_from_slice(&self.0[HEADER..KEY]);
+        KEY + u32::from_le_bytes(four) as usize
     }
 
     fn facts_len(&self) -> usize {
@@ -221,13 +193,16 @@ impl std::fmt::Debug for Entry {
 
 impl Serialize for Entry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serde_bytes::serialize(&*self.0, serializer)
+        let (header, rest) = self.packed();
+        let mut bytes = SmallVec::<[u8; 1_024]>::from_slice(header);
+        bytes.extend_from_slice(rest);
+        serializer.serialize_bytes(&bytes)
     }
 }
 
 impl<'de> Deserialize<'de> for Entry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let bytes: Vec<u8> = serde_bytes::deserialize(deserializer)?;
-        Self::from_bytes(&bytes).map_err(serde::de::Error::custom)
+        Self::unpacked(&[], &bytes).map_err(serde::de::Error::custom)
     }
 }

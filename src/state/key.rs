@@ -8,6 +8,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use smallvec::SmallVec;
+
+/// How the key of a user's session epoch begins.
+pub(super) const EPOCH: &str = "\0epoch:";
 
 /// An entry's key. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,7 +30,7 @@ impl Key {
 
     /// Where the session epoch of a user is kept.
     pub fn epoch(user: &str) -> Self {
-        Self::joined("\0epoch:", user)
+        Self::joined(EPOCH, user)
     }
 
     /// Where a cluster-wide setting is kept.
@@ -40,10 +44,9 @@ impl Key {
     }
 
     fn joined(prefix: &str, rest: &str) -> Self {
-        let mut bytes = Vec::with_capacity(prefix.len() + rest.len());
-        bytes.extend_from_slice(prefix.as_bytes());
+        let mut bytes = SmallVec::<[u8; 128]>::from_slice(prefix.as_bytes());
         bytes.extend_from_slice(rest.as_bytes());
-        Self(Arc::from(bytes))
+        Self(Arc::from(&*bytes))
     }
 
     /// The raw bytes.
@@ -53,8 +56,13 @@ impl Key {
 
     /// Whether this key belongs to Sojourn itself, out of reach of every door.
     pub fn is_internal(&self) -> bool {
-        self.0.first() == Some(&0)
+        is_internal(&self.0)
     }
+}
+
+/// The same of a key's bytes.
+pub(super) fn is_internal(key: &[u8]) -> bool {
+    key.first() == Some(&0)
 }
 
 /// Session keys are secrets: only their length is ever printed.

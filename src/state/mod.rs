@@ -10,8 +10,12 @@ pub mod codec;
 pub mod decide;
 pub mod entries;
 pub mod entry;
+mod epochs;
+pub mod facts;
+mod index;
 mod json;
 pub mod key;
+mod rows;
 pub mod snapshot;
 mod user_changes;
 mod user_rows;
@@ -30,7 +34,8 @@ pub use change::{
 };
 pub use decide::epoch_of;
 pub use entries::Entries;
-pub use entry::{Entry, Facts, NEVER, Proof, Signed};
+pub use entry::{Entry, NEVER};
+pub use facts::{Facts, Glance, Proof, Signed, UserId};
 pub use key::Key;
 pub use users::{User, UserRow, Users};
 
@@ -66,6 +71,11 @@ impl State {
         self.current.load_full()
     }
 
+    /// The same for one quick look that waits for nothing.
+    pub fn current(&self) -> impl std::ops::Deref<Target = Arc<Generation>> + '_ {
+        self.current.load()
+    }
+
     /// The entry of a key, if it is live at `now`.
     pub fn live(&self, key: &Key, now: Millis) -> Option<Entry> {
         self.current.load().entries.get(key).filter(|entry| entry.is_live(now))
@@ -95,7 +105,7 @@ impl State {
             generation.entries.observe(record.stamp);
             for effect in record.changes.iter().flat_map(|change| &change.effects) {
                 match effect {
-                    Effect::Put(key, entry) => generation.entries.put(key.clone(), entry.clone().at(*index)),
+                    Effect::Put(key, entry) => generation.entries.put(key, entry, *index),
                     Effect::Remove(key) => generation.entries.remove(key),
                 }
             }

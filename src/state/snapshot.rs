@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 use super::change::Record;
 use super::entries::Entries;
 use super::entry::Entry;
-use super::key::Key;
 use super::{Generation, codec};
 use crate::clock::Millis;
 
@@ -94,11 +93,13 @@ pub fn write_backup(
 
 fn write_entries(entries: &Entries, stamp: Millis, out: &mut Blocks) -> io::Result<()> {
     let mut block = Vec::with_capacity(BLOCK + (BLOCK >> 2));
-    for (key, entry) in entries.iter().filter(|(_, entry)| stamp < entry.deadline()) {
-        block.extend_from_slice(&(key.as_bytes().len() as u32).to_le_bytes());
-        block.extend_from_slice(&(entry.len() as u32).to_le_bytes());
-        block.extend_from_slice(key.as_bytes());
-        block.extend_from_slice(entry.as_bytes());
+    for entry in entries.held().filter(|entry| stamp < entry.deadline()) {
+        let (header, rest) = entry.packed();
+        block.extend_from_slice(&(entry.key().len() as u32).to_le_bytes());
+        block.extend_from_slice(&((header.len() + rest.len()) as u32).to_le_bytes());
+        block.extend_from_slice(entry.key());
+        block.extend_from_slice(header);
+        block.extend_from_slice(rest);
         if block.len() >= BLOCK {
             out.block(Kind::Entries, &block)?;
             block.clear();
@@ -191,7 +192,7 @@ fn load_blocks(path: &Path, blocks: &Mutex<Receiver<Vec<u8>>>, entries: &Entries
             let (key, after) = after.split_at_checked(length(key_len)).ok_or_else(|| damaged(path, &"torn key"))?;
             let (entry, after) =
                 after.split_at_checked(length(entry_len)).ok_or_else(|| damaged(path, &"torn entry"))?;
-            entries.load(Key::new(key), Entry::from_bytes(entry).map_err(|e| damaged(path, &e))?);
+            entries.load(Entry::unpacked(key, entry).map_err(|e| damaged(path, &e))?);
             rest = after;
         }
     }

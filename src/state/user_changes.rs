@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::change::{LinkUse, NewUser, UserChange, UserOutcome};
 use super::user_rows::{self, LinkRow, alter_user};
-use super::users::{User, UserRow};
+use super::users::{Memo, User, UserRow};
 use crate::clock::Millis;
 
 /// Applies one change.
@@ -89,6 +89,7 @@ fn add(c: &Connection, new: &NewUser) -> rusqlite::Result<bool> {
         approved: new.approved,
         verified: new.verified,
         disabled: false,
+        shown: Memo::default(),
     };
     user_rows::add_user(c, &UserRow { user: Arc::new(user), password_hash: new.password_hash.clone() })
 }

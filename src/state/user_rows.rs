@@ -10,7 +10,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::change::LinkUse;
-use super::users::{User, UserRow};
+use super::users::{Memo, User, UserRow};
 use crate::clock::Millis;
 
 const SCHEMA: &str = "
@@ -85,6 +85,7 @@ pub fn user(row: &Row<'_>) -> rusqlite::Result<UserRow> {
         approved: row.get("approved")?,
         verified: row.get("verified")?,
         disabled: row.get("disabled")?,
+        shown: Memo::default(),
     };
     let found = UserRow { user: Arc::new(user), password_hash: row.get("password_hash")? };
     whole(found.crc() == row.get::<_, i64>("crc")?, "users")?;
@@ -249,6 +250,7 @@ mod tests {
             approved: true,
             verified: false,
             disabled: false,
+            shown: Memo::default(),
         };
         assert!(add_user(&c, &UserRow { user: Arc::new(user), password_hash: "hash".into() }).expect("is added"));
         let usage = LinkUse::SetPassword("u1".into());

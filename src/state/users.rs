@@ -6,20 +6,19 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use moka::sync::Cache;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
 use super::change::{LinkUse, UserChange, UserOutcome};
+use super::rows::Rows;
 use super::{user_changes, user_rows};
 use crate::clock::Millis;
 
 const READERS: usize = 2;
-/// Users whose rows are kept in memory: those who were asked for lately.
-const CACHED: u64 = 100_000;
 
 /// A person with an account. Never carries the password hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +37,41 @@ pub struct User {
     pub approved: bool,
     pub verified: bool,
     pub disabled: bool,
+    /// What a door answers of them.
+    pub shown: Memo,
 }
+
+/// Bytes that were made of a value once. A copy of the value starts without, since it may be about to change.
+#[derive(Debug, Default)]
+pub struct Memo(OnceLock<Bytes>);
+
+impl Clone for Memo {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Memo {
+    /// What was made the first time.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn get<E>(&self, make: impl FnOnce() -> Result<Bytes, E>) -> Result<Bytes, E> {
+        match self.0.get() {
+            Some(made) => Ok(made.clone()),
+            None => make().map(|made| self.0.get_or_init(|| made).clone()),
+        }
+    }
+}
+
+/// What was made is no part of the value.
+impl PartialEq for Memo {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Memo {}
 
 /// A user as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +86,7 @@ pub struct Users {
     path: PathBuf,
     writer: Mutex<Connection>,
     readers: [Mutex<Connection>; READERS],
-    cache: Cache<String, Arc<UserRow>>,
+    rows: Rows,
     /// Counts writes, so that a row read before one is not cached after it.
     version: Mutex<u64>,
     applied: AtomicU64,
@@ -82,9 +115,15 @@ impl Users {
             reader.map(Mutex::new).map_err(|e| named(path, &e))
         };
         let readers = [reader()?, reader()?];
-        let cache = Cache::builder().max_capacity(CACHED).build();
         let applied = AtomicU64::new(applied);
-        Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), readers, cache, version: Mutex::new(0), applied })
+        Ok(Self {
+            path: path.to_owned(),
+            writer: Mutex::new(writer),
+            readers,
+            rows: Rows::default(),
+            version: Mutex::new(0),
+            applied,
+        })
     }
 
     /// Where the database lies.
@@ -109,8 +148,8 @@ impl Users {
         let mut version = self.version.lock();
         *version += 1;
         match batch {
-            [(_, change)] => user_changes::touched(change).into_iter().for_each(|id| self.cache.invalidate(id)),
-            _ => self.cache.invalidate_all(),
+            [(_, change)] => user_changes::touched(change).into_iter().for_each(|id| self.rows.forget(id)),
+            _ => self.rows.forget_all(),
         }
         self.applied.fetch_max(last, Ordering::Release);
         Ok(outcomes)
@@ -147,7 +186,7 @@ impl Users {
 
     /// The user with this id, if their row is in memory.
     pub fn cached(&self, id: &str) -> Option<Arc<UserRow>> {
-        self.cache.get(id)
+        self.rows.get(id)
     }
 
     /// The user with this id.
@@ -155,7 +194,7 @@ impl Users {
     /// # Errors
     /// When the database fails.
     pub fn by_id(&self, id: &str) -> io::Result<Option<Arc<UserRow>>> {
-        if let Some(row) = self.cache.get(id) {
+        if let Some(row) = self.rows.get(id) {
             return Ok(Some(row));
         }
         let before = *self.version.lock();
@@ -163,7 +202,7 @@ impl Users {
         let row = Arc::new(row);
         let version = self.version.lock();
         if *version == before {
-            self.cache.insert(row.user.id.clone(), row.clone());
+            self.rows.keep(row.clone());
         }
         Ok(Some(row))
     }

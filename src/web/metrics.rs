@@ -13,6 +13,9 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 /// Upper bounds of the duration buckets, seconds.
 const SECONDS: [f64; 8] = [0.0005, 0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0];
 
+/// How often recorded durations are folded into buckets.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
 const REQUESTS: &str = "sojourn_http_requests_total";
 const DURATIONS: &str = "sojourn_http_request_seconds";
 const CONNECTIONS: &str = "sojourn_http_connections";
@@ -67,6 +70,21 @@ impl Meters {
 pub(super) fn connections() -> Gauge {
     install();
     metrics::gauge!(CONNECTIONS)
+}
+
+/// Folds what is recorded until `stop` is ready, whether or not anybody reads it: unfolded it grows by every request.
+pub async fn keep_up(stop: impl Future<Output = ()>) {
+    let handle = install();
+    let upkeep = async {
+        loop {
+            tokio::time::sleep(UPKEEP_EVERY).await;
+            handle.run_upkeep();
+        }
+    };
+    tokio::select! {
+        () = stop => {}
+        () = upkeep => {}
+    }
 }
 
 #[cfg(test)]

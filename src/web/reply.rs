@@ -22,6 +22,9 @@ const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
+/// Most JSON that we answer is shorter than this, bytes.
+const USUAL: usize = 512;
+
 /// A page.
 pub fn html(status: StatusCode, body: impl Into<Bytes>) -> Reply {
     whole(status, HTML, body.into())
@@ -38,6 +41,11 @@ pub fn text(status: StatusCode, body: impl Into<Bytes>) -> Reply {
 /// `Broken` when the value cannot be written as JSON, which ours all can.
 pub fn json(status: StatusCode, value: &impl Serialize) -> Result<Reply> {
     Ok(whole(status, JSON, encoded(value)?))
+}
+
+/// JSON that was encoded before.
+pub(super) fn ready(status: StatusCode, body: Bytes) -> Reply {
+    whole(status, JSON, body)
 }
 
 /// A value as `application/problem+json` (RFC 9457).
@@ -139,8 +147,14 @@ fn whole(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Reply {
     reply
 }
 
-fn encoded(value: &impl Serialize) -> Result<Bytes> {
-    serde_json::to_vec(value).map(Bytes::from).map_err(|error| Error::broken("reply", error))
+/// The bytes of a value as JSON.
+///
+/// # Errors
+/// As [`json`].
+pub(super) fn encoded(value: &impl Serialize) -> Result<Bytes> {
+    let mut body = Vec::with_capacity(USUAL);
+    serde_json::to_writer(&mut body, value).map_err(|error| Error::broken("reply", error))?;
+    Ok(Bytes::from(body))
 }
 
 #[cfg(test)]

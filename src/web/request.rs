@@ -313,8 +313,8 @@ pub(super) mod tests {
         let mut request = with(plain(), header::COOKIE, "a=b; sojourn=one;sojourn-own=x; xsojourn=no; sojourn=two");
         request.headers.append(header::COOKIE, HeaderValue::from_bytes(b"bad=\xff\xfe; sojourn=three").unwrap());
         let cookies = request.cookies(&settings);
-        assert_eq!(cookies.session, ["one", "two", "three"]);
-        assert_eq!(cookies.own, ["x"]);
+        assert_eq!(cookies.session[..], ["one", "two", "three"]);
+        assert_eq!(cookies.own[..], ["x"]);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Scrape: the page that Prometheus reads, on a listener of its own, since it is nobody else's to see.
 
 use std::convert::Infallible;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -14,22 +13,10 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use super::accept::{self, Port};
 use super::metrics;
 
-/// How often recorded durations are folded into buckets, so that an unread page does not grow.
-const UPKEEP_EVERY: Duration = Duration::from_secs(5);
-
 /// Answers `GET /metrics`, and nothing else, until `stop` is ready.
 pub async fn serve(port: Port, stop: impl Future<Output = ()>) {
     let handle = metrics::install();
-    let upkeep = async {
-        loop {
-            tokio::time::sleep(UPKEEP_EVERY).await;
-            handle.run_upkeep();
-        }
-    };
-    tokio::select! {
-        () = accept::serve(port, stop, |_| page(handle)) => {}
-        () = upkeep => {}
-    }
+    accept::serve(port, stop, |_| page(handle)).await;
 }
 
 type Page = Response<Full<Bytes>>;

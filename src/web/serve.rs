@@ -1,8 +1,8 @@
 //! Serve: the way of a request from the wire to its reply.
 //!
-//! warp takes a request apart, once, in one filter; everything after that is ours: route, origin rule, body, content
-//! type, the route's function under a time limit and a net for panics, problems, security headers, counters. The
-//! order matters: nothing of a body is read for a request that is refused anyway.
+//! The head is taken from a request before warp gets it, and warp hands over the body; everything after that is ours:
+//! route, origin rule, body, content type, the route's function under a time limit and a net for panics, problems,
+//! security headers, counters. The order matters: nothing of a body is read for a request that is refused anyway.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -17,10 +17,10 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::service::{Service, service_fn};
 use hyper::{Method, StatusCode, Uri};
 use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::timeout;
 use warp::Filter as _;
-use warp::filters::path::FullPath;
 
 use super::accept::{self, Peer, Port};
 use super::request::Media;
@@ -58,22 +58,22 @@ type Wire = hyper::Request<Incoming>;
 fn service(
     caller: Arc<Caller>,
 ) -> impl Service<Wire, Response = warp::reply::Response, Error = Infallible, Future: Send> + Send + 'static {
-    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    let filter = warp::method()
-        .and(warp::path::full())
-        .and(query)
-        .and(warp::header::headers_cloned())
-        .and(warp::body::stream())
-        .then(move |method, path: FullPath, query, headers, body| {
-            let caller = caller.clone();
-            let head = Head { method, path, query, headers };
+    service_fn(move |mut wire: Wire| {
+        settle(&mut wire);
+        // the head is taken out, not copied: warp's filters lend it to nobody, and a copy of all headers is a tenth of
+        // what a check costs
+        let request = Mutex::new(Some(caller.request(&mut wire)));
+        let taken = Arc::new((caller.clone(), request));
+        let filter = warp::body::stream().then(move |body| {
+            let taken = taken.clone();
             // boxed: hyper, warp and the accept loop each move this future before it is polled
-            Box::pin(async move { caller.answer(head, body).await })
+            Box::pin(async move {
+                let (caller, request) = &*taken;
+                let request = request.lock().take();
+                caller.answer(request.expect("warp answers a request once"), body).await
+            })
         });
-    let routes = TowerToHyperService::new(warp::service(filter));
-    service_fn(move |mut request: Wire| {
-        settle(&mut request);
-        routes.call(request)
+        TowerToHyperService::new(warp::service(filter)).call(wire)
     })
 }
 
@@ -91,40 +91,30 @@ fn settle(request: &mut Wire) {
     }
 }
 
-/// A request as warp hands it over, its body still on the wire.
-struct Head {
-    method: Method,
-    path: FullPath,
-    query: String,
-    headers: HeaderMap,
-}
-
 impl Caller {
-    async fn answer<S, B, E>(&self, head: Head, body: S) -> Reply
+    async fn answer<S, B, E>(&self, mut request: Request, body: S) -> Reply
     where
         S: Stream<Item = Result<B, E>> + Send,
         B: Buf,
     {
         let begun = Instant::now();
-        let door = &self.site.door;
-        let is_head = head.method == Method::HEAD;
-        let (meters, mut reply) = match self.site.table.find(&head.method, head.path.as_str()) {
+        let (meters, mut reply) = match self.site.table.find(&request.method, &request.path) {
             Found::Row(row, params) => {
-                let request = self.request(head, params);
-                (&row.meters, self.walk(row, request, body).await)
+                request.params = params;
+                (&row.meters, self.walk(row, &mut request, body).await)
             }
             Found::WrongMethod(node) => {
-                let mut reply = match head.method {
+                let mut reply = match request.method {
                     Method::OPTIONS => reply::no_content(),
-                    _ => refusal(&self.request(head, Vec::new()), &METHOD),
+                    _ => refusal(&request, &METHOD),
                 };
                 reply.headers_mut().insert(header::ALLOW, node.allow.clone());
                 (&self.site.table.stray, reply)
             }
-            Found::Nothing => (&self.site.table.stray, refusal(&self.request(head, Vec::new()), &MISSING)),
+            Found::Nothing => (&self.site.table.stray, refusal(&request, &MISSING)),
         };
-        headers::secure(reply.headers_mut(), &door.settings);
-        if is_head {
+        headers::secure(reply.headers_mut(), &self.site.door.settings);
+        if request.method == Method::HEAD {
             let length = HeaderValue::from(reply.body().len());
             reply.headers_mut().insert(header::CONTENT_LENGTH, length);
             *reply.body_mut() = Bytes::new();
@@ -133,39 +123,42 @@ impl Caller {
         reply
     }
 
-    fn request(&self, head: Head, params: Vec<(&'static str, String)>) -> Request {
+    /// The request, its body still on the wire.
+    fn request(&self, wire: &mut Wire) -> Request {
         let trusted = &self.site.door.settings.trusted_proxies;
         let peer = self.peer.address.ip();
+        let headers = std::mem::take(wire.headers_mut());
         Request {
-            address: forwarded::address(peer, &head.headers, trusted),
-            https: self.peer.tls || forwarded::is_https(peer, &head.headers, trusted),
-            method: head.method,
-            path: head.path.as_str().to_owned(),
-            query: head.query,
-            headers: head.headers,
+            address: forwarded::address(peer, &headers, trusted),
+            https: self.peer.tls || forwarded::is_https(peer, &headers, trusted),
+            method: wire.method().clone(),
+            path: wire.uri().path().to_owned(),
+            query: wire.uri().query().unwrap_or_default().to_owned(),
+            headers,
             body: Bytes::new(),
-            params,
+            params: Vec::new(),
         }
     }
 
     /// From a route that was found to its reply.
-    async fn walk<S, B, E>(&self, row: &Row, mut request: Request, body: S) -> Reply
+    async fn walk<S, B, E>(&self, row: &Row, request: &mut Request, body: S) -> Reply
     where
         S: Stream<Item = Result<B, E>> + Send,
         B: Buf,
     {
-        let admitted = match self.admit(&request) {
-            Ok(()) if origin::changes(&request.method) => Box::pin(take_body(row, &mut request, body)).await,
+        let admitted = match self.admit(request) {
+            Ok(()) if origin::changes(&request.method) => Box::pin(take_body(row, request, body)).await,
             other => other,
         };
         if let Err(problem) = admitted {
-            return shown(&request, row.route.kind, &problem);
+            return shown(request, row.route.kind, &problem);
         }
-        let mut answer = AssertUnwindSafe((row.route.function)(&self.site.door, &request)).catch_unwind();
+        let mut answer = AssertUnwindSafe((row.route.function)(&self.site.door, request)).catch_unwind();
         // most answers are there at once, and need no timer
         let outcome = match poll!(&mut answer) {
             Poll::Ready(outcome) => Ok(outcome),
-            Poll::Pending => timeout(limits::REQUEST_TIMEOUT, answer).await,
+            // boxed: the timer would make every request's future larger than malloc keeps at hand
+            Poll::Pending => Box::pin(timeout(limits::REQUEST_TIMEOUT, answer)).await,
         };
         let error = match outcome {
             Ok(Ok(Ok(reply))) => return reply,
@@ -175,9 +168,9 @@ impl Caller {
         };
         tracing::debug!(route = row.route.path, method = %request.method, %error, "refused");
         if matches!(error, Error::NotSignedIn) && row.route.kind == Kind::Page {
-            return to_signin(&request);
+            return to_signin(request);
         }
-        shown(&request, row.route.kind, &Problem::of(error, row.route.path))
+        shown(request, row.route.kind, &Problem::of(error, row.route.path))
     }
 
     /// Refuses what no route need see.

@@ -22,7 +22,7 @@ use super::writer::PURGE_ROWS;
 use crate::raft::types::LogId;
 
 /// redb's page cache, bytes. Recent entries are in the tail, so it serves little else than the tree's upper pages.
-const CACHE_BYTES: usize = 32 << 20;
+const CACHE_BYTES: usize = 8 << 20;
 /// A file smaller than this is not worth compacting, bytes.
 pub const COMPACT_MIN: u64 = 64 << 20;
 /// Compacted when larger than its contents so many times.

@@ -85,7 +85,7 @@ impl World {
     fn apply(&self, change: &Change) {
         for effect in change.effects.clone() {
             match effect {
-                Effect::Put(key, entry) => self.entries.put(key, entry),
+                Effect::Put(key, entry) => self.entries.put(&key, &entry, 1),
                 Effect::Remove(key) => self.entries.remove(&key),
             }
         }

@@ -122,7 +122,7 @@ impl Node {
             .entries
             .iter()
             .filter(|(_, entry)| kept(entry))
-            .map(|(key, entry)| (key, entry.as_bytes().to_vec()))
+            .map(|(key, entry)| (key, super::super::codec::encode(&entry)))
             .collect();
         let users = generation.users.list("", 1_000).expect("a list");
         let links: Vec<_> = (0..4).map(|n| generation.users.link(&[n; 32], now).expect("a link")).collect();

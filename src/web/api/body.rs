@@ -1,6 +1,7 @@
 //! Body: what the JSON API takes and gives, as structs. Times are RFC 3339 in UTC, durations are seconds.
 
 use jiff::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -168,8 +169,14 @@ impl<'a> ListedBody<'a> {
 /// A moment as RFC 3339 has it, with milliseconds; beyond the year 9999 the last one that it can say.
 pub fn rfc3339(at: Millis) -> String {
     let at = Timestamp::from_millisecond(at).unwrap_or(if at < 0 { Timestamp::MIN } else { Timestamp::MAX });
-    format!("{at:.3}")
+    let mut out = String::with_capacity(28);
+    // writing to a String never fails
+    let _ = PRINTER.print_timestamp(&at, &mut out);
+    out
 }
+
+/// Three digits after the second, always.
+const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
 
 #[cfg(test)]
 mod tests {

@@ -52,7 +52,7 @@ pub struct SessionView {
 
 impl SessionView {
     pub fn of(session: &Session, now: Millis) -> Self {
-        let idle_secs = (session.facts.idle_ms / 1_000).max(1);
+        let idle_secs = (session.glance().idle_ms / 1_000).max(1);
         Self::new(session.handle(), session.expires_in(now), idle_secs)
     }
 

@@ -38,6 +38,7 @@ fn visitor(text: &str) -> Visitor {
         approved: true,
         verified: true,
         disabled: false,
+        shown: Default::default(),
     };
     Visitor { session: None, user: Some(Arc::new(user)), own: true }
 }
