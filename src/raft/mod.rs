@@ -10,6 +10,7 @@ mod logtime;
 mod machine;
 mod meters;
 mod network;
+mod peers;
 mod restore;
 mod store;
 pub mod types;
