@@ -3,7 +3,11 @@
 pub mod door;
 pub mod keys;
 pub mod link;
+pub mod links;
+pub mod messages;
+pub mod routes;
 pub mod tls;
+pub mod token;
 
 #[cfg(test)]
 mod tests;
