@@ -11,28 +11,29 @@ mod machine;
 mod meters;
 mod network;
 mod restore;
+mod snapshots;
 mod store;
 pub mod types;
 
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver as _;
-use openraft::{Config, EntryPayload, ReadPolicy, SnapshotPolicy};
+use openraft::{Config, ReadPolicy, SnapshotPolicy};
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::{Clock, Millis};
 use crate::error::{Error, Result};
 use crate::log::{Answer, Log};
-use crate::state::{Op, Outcome, Record, State, snapshot};
+use crate::state::{Op, Outcome, Record, State};
 use decider::{Decider, Job};
 use freshness::Freshness;
 use logtime::LogTime;
 use machine::Machine;
 pub use restore::{Keep, restore};
+use snapshots::Attempt;
 pub use store::Counters;
 use store::Store;
 use types::Member;
@@ -70,6 +71,8 @@ pub struct RaftLog {
     snapshots: PathBuf,
     /// See [`Machine::owed`].
     owed: Arc<AtomicU64>,
+    /// How the last attempt at a snapshot ended.
+    attempts: Arc<watch::Sender<Attempt>>,
 }
 
 impl RaftLog {
@@ -84,7 +87,7 @@ impl RaftLog {
             let (dir, state) = (dir.to_owned(), state.clone());
             blocking(move || files::open(&dir, state)).await?
         };
-        let (id, owed) = (store.identity().node, machine.owed());
+        let (id, owed, attempts) = (store.identity().node, machine.owed(), machine.attempts());
         let raft = Raft::build(id, Arc::new(config()?), network::Alone, store.clone(), machine)
             .await
             .map_err(|e| Error::broken("the log cannot be opened", e))?;
@@ -102,47 +105,10 @@ impl RaftLog {
         let (queue, jobs) = mpsc::channel(decider::QUEUE_MAX);
         let decider = Decider { raft: raft.clone(), state: state.clone(), time: time.clone(), tenure: tenure_seen };
         tokio::spawn(decider.run(jobs));
-        let log = Arc::new(Self { raft, store, state, time, fresh, queue, snapshots, owed });
+        let log = Arc::new(Self { raft, store, state, time, fresh, queue, snapshots, owed, attempts });
         tokio::spawn(maintain(Arc::downgrade(&log)));
         log.refresh().await?;
         Ok(log)
-    }
-
-    /// Writes everything acknowledged so far to `out`, while writes go on: a snapshot, and the records since.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub async fn backup(&self, out: &Path) -> Result<()> {
-        const TRIES: usize = 3;
-        let mut last = Error::Broken("no snapshot came about".into());
-        for _ in 0..TRIES {
-            let path = self.snapshot().await?;
-            let applied = self.applied_index();
-            let (store, out) = (self.store.clone(), out.to_owned());
-            // a snapshot that comes meanwhile may take the file or the records away: then once more
-            let copied = blocking(move || {
-                let from = snapshot::head(&path)?.index + 1;
-                snapshot::write_backup(&path, records(&store, from..=applied), &out)
-            });
-            match copied.await {
-                Ok(()) => return Ok(()),
-                Err(e) => last = e,
-            }
-        }
-        Err(last)
-    }
-
-    /// Has a snapshot written of everything applied so far, and answers where it lies.
-    async fn snapshot(&self) -> Result<PathBuf> {
-        let applied = self.applied_index();
-        self.raft.trigger().snapshot().await.map_err(|e| Error::broken("no snapshot", e))?;
-        self.raft
-            .wait(Some(START_WITHIN))
-            .metrics(|m| m.snapshot.is_some_and(|id| id.index >= applied), "snapshot")
-            .await
-            .map_err(|e| Error::broken("no snapshot", e))?;
-        let dir = self.snapshots.clone();
-        blocking(move || machine::newest(&dir)).await?.ok_or_else(|| Error::Broken("the snapshot is gone".into()))
     }
 
     /// How much was written to the log since it was opened.
@@ -322,22 +288,12 @@ async fn maintain(log: std::sync::Weak<RaftLog>) {
         let worth = SNAPSHOT_EVERY.max(generation.entries.used_bytes() / SNAPSHOT_SHARE);
         // while one is being written, asking for another changes nothing
         if log.owed.load(Ordering::Relaxed) > worth
+            && !log.attempts.borrow().failed_lately()
             && let Err(e) = log.raft.trigger().snapshot().await
         {
             tracing::warn!(error = %e, "no snapshot");
         }
     }
-}
-
-/// The records among the log entries of `range`.
-fn records(store: &Store, range: RangeInclusive<u64>) -> impl Iterator<Item = std::io::Result<(u64, Record)>> {
-    store.records(range).filter_map(|entry| match entry {
-        Ok(entry) => match entry.payload {
-            EntryPayload::Normal(record) => Some(Ok((entry.log_id.index, record))),
-            _ => None,
-        },
-        Err(e) => Some(Err(e)),
-    })
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T> {

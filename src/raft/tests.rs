@@ -201,3 +201,41 @@ async fn what_a_start_has_to_read_again_counts_towards_the_next_snapshot() {
     assert!(owed(&running) < 64, "a snapshot pays for all of it");
     running.log.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_snapshot_that_cannot_be_written_stops_nothing_and_is_told_to_whoever_waits() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = Running::open(dir.path()).await;
+    node.begin("before", "u1").await;
+    let (snapshots, away) = (dir.path().join("snapshots"), dir.path().join("away"));
+    std::fs::rename(&snapshots, &away).expect("the folder is moved");
+    let failure = node.log.snapshot().await.expect_err("there is nowhere to write to").to_string();
+    assert!(failure.contains("No such file"), "{failure}");
+    assert!(node.log.attempts.borrow().failed_lately());
+    assert!(matches!(node.begin("after", "u1").await, Outcome::Session(_)), "the node goes on");
+    std::fs::rename(&away, &snapshots).expect("the folder is back");
+    node.log.snapshot().await.expect("a snapshot is written");
+    assert!(!node.log.attempts.borrow().failed_lately());
+    node.log.shutdown().await;
+    drop(node);
+    let node = Running::open(dir.path()).await;
+    assert!(node.is_live("before") && node.is_live("after"));
+}
+
+#[tokio::test]
+async fn everybody_who_asks_for_a_snapshot_gets_one_that_has_what_they_wrote() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = Arc::new(Running::open(dir.path()).await);
+    let ask = |node: Arc<Running>, n: usize| async move {
+        node.begin(&format!("sid{n}"), &format!("user{n}")).await;
+        let wrote = node.log.applied_index();
+        let path = node.log.snapshot().await.expect("a snapshot is written");
+        // a newer one may have taken its place already
+        crate::state::snapshot::head(&path).map_or(u64::MAX, |head| head.index) >= wrote
+    };
+    let tasks: Vec<_> = (0..8).map(|n| tokio::spawn(ask(node.clone(), n))).collect();
+    for task in tasks {
+        let covered = tokio::time::timeout(Duration::from_secs(60), task).await.expect("nobody waits for ever");
+        assert!(covered.expect("no panic"));
+    }
+}
