@@ -74,11 +74,18 @@ impl PartialEq for Memo {
 impl Eq for Memo {}
 
 /// A user as stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct UserRow {
     pub user: Arc<User>,
     /// Empty: no password yet.
     pub password_hash: String,
+}
+
+/// The hash is a secret.
+impl std::fmt::Debug for UserRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.user.fmt(f)
+    }
 }
 
 /// The database of users of one generation.
