@@ -206,6 +206,12 @@ impl Entries {
         self.cache.entry_count()
     }
 
+    /// Has everything that was put and removed counted.
+    #[cfg(test)]
+    pub fn settle(&self) {
+        self.cache.run_pending_tasks();
+    }
+
     /// Says that log time has come to `now`, for entries that are put later.
     pub fn observe(&self, now: Millis) {
         self.as_of.fetch_max(now, Ordering::Relaxed);
@@ -253,4 +259,11 @@ impl Expiry<Name, Entry> for Late {
 
 fn cost(entry: &Entry) -> u64 {
     entry.len() as u64 + OVERHEAD
+}
+
+impl Entry {
+    /// Bytes that the entry uses when a node holds it under `key`, as `memory_max` counts them.
+    pub(super) fn cost_under(&self, key: &Key) -> u64 {
+        cost(self) - self.key().len() as u64 + key.as_bytes().len() as u64
+    }
 }
