@@ -14,20 +14,22 @@ mod restore;
 mod snapshots;
 mod store;
 pub mod types;
+mod upkeep;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::{Config, ReadPolicy, SnapshotPolicy};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::watch;
 
 use crate::clock::{Clock, Millis};
 use crate::error::{Error, Result};
 use crate::log::{Answer, Log};
-use crate::state::{Op, Outcome, Record, State};
+use crate::state::{Op, Outcome, State};
 use decider::{Decider, Job};
 use freshness::Freshness;
 use logtime::LogTime;
@@ -43,13 +45,6 @@ type Raft = types::Raft<Machine>;
 
 /// How long a node may take to read its log and lead.
 const START_WITHIN: Duration = Duration::from_secs(120);
-/// The log may grow by this much before a snapshot is worth it, bytes; or by a share of what entries use, when that is
-/// more: a start reads the snapshot and then the log after it, and both must be quick.
-const SNAPSHOT_EVERY: u64 = 32 << 20;
-const SNAPSHOT_SHARE: u64 = 4;
-
-/// How old the newest stamp in the log may become, milliseconds of log time.
-const STAMP_EVERY_MS: i64 = 60_000;
 /// How long a stopping node tries to leave a stamp behind.
 const LAST_STAMP_WITHIN: Duration = Duration::from_secs(2);
 
@@ -93,20 +88,15 @@ impl RaftLog {
             .map_err(|e| Error::broken("the log cannot be opened", e))?;
         raft.run();
         lead(&raft, id).await?;
-        let (tenure, tenure_seen) = watch::channel(None);
-        tokio::spawn(watch_tenure(raft.clone(), tenure));
-        let mut tenure = tenure_seen.clone();
-        let ready = tokio::time::timeout(START_WITHIN, tenure.wait_for(Option::is_some)).await;
-        if !ready.is_ok_and(|seen| seen.is_ok()) {
-            return Err(Error::Broken("the log was opened, but this node does not come to lead".into()));
-        }
+        let tenure = first_tenure(&raft).await?;
         let time = Arc::new(LogTime::starting(clock.clone(), state.stamp()));
+        upkeep::catch_up(&raft, &time, &state).await?;
         let fresh = Freshness::start(raft.clone(), clock, settings.max_staleness);
         let (queue, jobs) = mpsc::channel(decider::QUEUE_MAX);
-        let decider = Decider { raft: raft.clone(), state: state.clone(), time: time.clone(), tenure: tenure_seen };
+        let decider = Decider { raft: raft.clone(), state: state.clone(), time: time.clone(), tenure };
         tokio::spawn(decider.run(jobs));
         let log = Arc::new(Self { raft, store, state, time, fresh, queue, snapshots, owed, attempts });
-        tokio::spawn(maintain(Arc::downgrade(&log)));
+        tokio::spawn(upkeep::keep_up(Arc::downgrade(&log)));
         log.refresh().await?;
         Ok(log)
     }
@@ -158,24 +148,18 @@ impl RaftLog {
         }
     }
 
-    /// Has log time written to the log when nothing else has carried it there for a while. A node that comes up with
-    /// its wall clock set back goes on from the last stamp, so a session that ended before stays ended.
-    async fn keep_time(&self) {
-        if self.time.now() - self.state.stamp() >= STAMP_EVERY_MS {
-            self.write_stamp().await;
-        }
-    }
-
-    async fn write_stamp(&self) {
-        let record = Record { stamp: self.time.stamp(), changes: Vec::new() };
-        if let Err(e) = self.raft.client_write(record).await {
-            tracing::debug!(error = %e, "log time was not written down");
-        }
+    async fn decided(&self, op: Op) -> Result<Outcome> {
+        let (job, outcome) = Job::new(op);
+        self.queue.try_send(job).map_err(|e| match e {
+            TrySendError::Full(_) => Error::NotDone("too many writes wait".into()),
+            TrySendError::Closed(_) => decider::stopped(),
+        })?;
+        outcome.await.map_err(|_| Error::FateUnknown)?
     }
 
     /// Stops the log; what was accepted lands first or is answered "outcome unknown".
     pub async fn shutdown(&self) {
-        let _ = tokio::time::timeout(LAST_STAMP_WITHIN, self.write_stamp()).await;
+        let _ = tokio::time::timeout(LAST_STAMP_WITHIN, upkeep::write_stamp(&self.raft, &self.time)).await;
         if let Err(e) = self.raft.shutdown().await {
             tracing::warn!(error = %e, "the log did not stop cleanly");
         }
@@ -188,10 +172,12 @@ impl RaftLog {
 impl Log for RaftLog {
     fn submit(&self, op: Op) -> Answer<'_, Result<Outcome>> {
         Box::pin(async move {
-            let (job, outcome) = Job::new(op);
-            let busy = |_| Error::NotDone("too many writes wait".into());
-            self.queue.try_send(job).map_err(busy)?;
-            outcome.await.map_err(|_| Error::FateUnknown)?
+            let Op::Touch(keys) = op else { return self.decided(op).await };
+            let generation = self.state.generation();
+            for lot in decider::lots(keys, &generation.entries) {
+                self.decided(Op::Touch(lot)).await?;
+            }
+            Ok(Outcome::Done)
         })
     }
 
@@ -240,7 +226,23 @@ async fn lead(raft: &Raft, id: u64) -> Result<()> {
     Ok(())
 }
 
-/// Tells in which term this node may decide: one that it leads and whose first entry it has applied.
+/// Waits until this node may decide; answers in which term, from then on.
+async fn first_tenure(raft: &Raft) -> Result<watch::Receiver<Option<u64>>> {
+    let (tenure, seen) = watch::channel(None);
+    tokio::spawn(watch_tenure(raft.clone(), tenure));
+    let mut first = seen.clone();
+    let came = tokio::time::timeout(START_WITHIN, first.wait_for(Option::is_some)).await;
+    if came.is_ok_and(|tenure| tenure.is_ok()) {
+        return Ok(seen);
+    }
+    Err(match &raft.metrics().borrow_watched().running_state {
+        Err(fatal) => Error::broken("the log was opened, and failed", fatal),
+        Ok(()) => Error::Broken("the log was opened, but this node does not come to lead".into()),
+    })
+}
+
+/// Tells in which term this node may decide: one that it leads and whose first entry it has applied. None any more when
+/// the log has ended.
 async fn watch_tenure(raft: Raft, tenure: watch::Sender<Option<u64>>) {
     let mut metrics = raft.metrics();
     loop {
@@ -254,6 +256,7 @@ async fn watch_tenure(raft: Raft, tenure: watch::Sender<Option<u64>>) {
             tenure.send_replace(Some(term));
         }
         if metrics.changed().await.is_err() || tenure.is_closed() {
+            tenure.send_replace(None);
             return;
         }
     }
@@ -263,36 +266,6 @@ async fn has_applied_own_term(raft: &Raft, term: u64) -> bool {
     match raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
         Ok(linearizer) if decider::leads(&linearizer, term) => linearizer.await_ready(raft).await.is_ok(),
         _ => false,
-    }
-}
-
-/// Once a second: bends log time, writes it down when need be, and has a snapshot written when the log has grown enough.
-async fn maintain(log: std::sync::Weak<RaftLog>) {
-    let mut ticks = tokio::time::interval(Duration::from_secs(1));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut warned = false;
-    loop {
-        ticks.tick().await;
-        let Some(log) = log.upgrade() else { return };
-        match log.time.steer() {
-            Some(off_ms) if !warned => {
-                warned = true;
-                tracing::warn!(off_ms, "the wall clock is off log time; deadlines follow log time");
-            }
-            Some(_) => {}
-            None => warned = false,
-        }
-        log.keep_time().await;
-        let generation = log.state.generation();
-        meters::show(log.store.counters(), &generation.entries);
-        let worth = SNAPSHOT_EVERY.max(generation.entries.used_bytes() / SNAPSHOT_SHARE);
-        // while one is being written, asking for another changes nothing
-        if log.owed.load(Ordering::Relaxed) > worth
-            && !log.attempts.borrow().failed_lately()
-            && let Err(e) = log.raft.trigger().snapshot().await
-        {
-            tracing::warn!(error = %e, "no snapshot");
-        }
     }
 }
 

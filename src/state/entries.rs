@@ -170,6 +170,12 @@ impl Entries {
         sessions.for_each(|(name, _)| self.cache.invalidate(&*name));
     }
 
+    /// Forgets all that have ended at `now`; answers how many. Nothing may be put meanwhile.
+    pub fn forget_ended(&self, now: Millis) -> u64 {
+        let ended = self.cache.iter().filter(|(_, entry)| entry.deadline() <= now);
+        ended.inspect(|(name, _)| self.cache.invalidate(&**name)).count() as u64
+    }
+
     /// The session entries of a user that are live at `now`, by key; in no particular order. Sessions that an older
     /// epoch has ended may be among them.
     pub fn of_user(&self, user: &str, now: Millis) -> Vec<(Key, Entry)> {
