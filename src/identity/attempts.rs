@@ -35,6 +35,7 @@ impl Identity {
     async fn take(&self, budgets: Vec<Budget>) -> Result<()> {
         match self.log.submit(Op::Try(budgets)).await? {
             Outcome::Limited { wait_ms } => Err(too_many(wait_ms)),
+            Outcome::Full => Err(Error::Full),
             _ => Ok(()),
         }
     }

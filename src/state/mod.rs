@@ -128,9 +128,10 @@ impl State {
         if behind {
             return self.install(path);
         }
+        // before the entries: how long each is held is counted from here
+        self.observe(&head);
         let generation = self.current.load_full();
         snapshot::read(path, &generation.entries, None)?;
-        self.observe(&head);
         Ok(head)
     }
 
@@ -145,6 +146,7 @@ impl State {
         let target = users_path(&self.dir, number);
         snapshot::discard_users(&target)?;
         let entries = Entries::new();
+        entries.observe(snapshot::head(path)?.stamp);
         let head = snapshot::read(path, &entries, Some(&target))?;
         let users = Users::open(&target)?;
         users.checkpoint()?;
@@ -153,6 +155,11 @@ impl State {
         self.observe(&head);
         snapshot::discard_users(&users_path(&self.dir, old.number))?;
         Ok(head)
+    }
+
+    /// Forgets the entries that have ended by the last stamp; answers how many. Nothing may be applied meanwhile.
+    pub fn forget_ended(&self) -> u64 {
+        self.current.load().entries.forget_ended(self.stamp())
     }
 
     fn observe(&self, head: &snapshot::Head) {

@@ -52,21 +52,29 @@ enum Kind {
 /// The label's index must have been taken before the call.
 ///
 /// # Errors
-/// When the disk or the users' database fails, or a checkpoint of it was held up.
+/// When the disk or the users' database fails, or a checkpoint of it was held up. Nothing half done is left then: a
+/// full disk needs the room.
 pub fn write(generation: &Generation, head: &Head, path: &Path) -> io::Result<()> {
-    let copy = path.with_extension("users");
-    discard_users(&copy)?;
-    let temporary = path.with_extension("partial");
-    let mut out = Blocks::create(&temporary)?;
+    let (draft, copy) = (path.with_extension("partial"), path.with_extension("users"));
+    let written = write_draft(generation, head, (&draft, &copy)).and_then(|()| rename_durably(&draft, path));
+    if written.is_err() {
+        // what cannot be removed now is removed at the next start
+        let _ = (fs::remove_file(&draft), discard_users(&copy));
+    }
+    written
+}
+
+fn write_draft(generation: &Generation, head: &Head, (draft, copy): (&Path, &Path)) -> io::Result<()> {
+    discard_users(copy)?;
+    let mut out = Blocks::create(draft)?;
     out.block(Kind::Head, &codec::encode(head))?;
     write_entries(&generation.entries, head.stamp, &mut out)?;
     generation.users.mark_applied(head.index)?;
-    generation.users.copy_to(&copy)?;
-    out.file(Kind::Users, &copy)?;
-    discard_users(&copy)?;
+    generation.users.copy_to(copy)?;
+    out.file(Kind::Users, copy)?;
+    discard_users(copy)?;
     out.finish()?;
-    generation.users.checkpoint()?;
-    rename_durably(&temporary, path)
+    generation.users.checkpoint()
 }
 
 /// Copies the snapshot at `snapshot` to `out`, with the log records that follow it: a backup.
