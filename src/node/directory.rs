@@ -80,6 +80,16 @@ impl Directory {
         lasting.map_err(|e| Error::Broken(format!("{}: {e}\nhint: is the disk full?", self.path.display())))
     }
 
+    /// The cluster's secret that the directory keeps.
+    ///
+    /// # Errors
+    /// `Broken`, when it cannot be read.
+    pub fn secret(&self) -> Result<String> {
+        let path = self.path.join("secret");
+        let read = fs::read_to_string(&path).map(|secret| secret.trim().to_owned());
+        read.map_err(|e| Error::Broken(format!("{}: {e}\nhint: check the data directory", path.display())))
+    }
+
     /// Keeps the cluster's secret in the directory: the one given, or one that is drawn now if none is there yet.
     ///
     /// # Errors

@@ -98,8 +98,14 @@ pub async fn start_with(mut config: Config, clock: Arc<dyn Clock>) -> Result<Run
     config.listening_on(address(&web_listener)?);
     let control = Server::open(&config.data)?;
     let state = open_state(&config.data).await?;
-    let settings = raft::Settings { max_staleness: config.cluster.max_staleness };
-    let log = RaftLog::open(&config.data, state.clone(), clock, &settings).await?;
+    let settings = raft::Settings {
+        max_staleness: config.cluster.max_staleness,
+        secret: directory.secret()?,
+        port: None,
+        join: None,
+        reader: false,
+    };
+    let log = RaftLog::open(&config.data, state.clone(), clock, settings).await?;
     let secrets = agree_on_settings(&*log, &config).await?;
     let identity = Arc::new(open_identity(&config, (state.clone(), log.clone()), secrets)?);
     let first_admin = if identity.account_count().await? == 0 { identity.first_admin_link().await? } else { None };

@@ -14,25 +14,29 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use openraft::ReadPolicy;
+use openraft::async_runtime::WatchReceiver as _;
 use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::AsyncWriteExt as _;
-use tokio::sync::mpsc;
 
 use super::Raft;
-use super::decider::Job;
+use super::decider::{Decided, Job};
+use super::join::{Candidate, Welcome};
 use super::logtime::LogTime;
 use super::machine::{Snapshot, SnapshotFile};
 use super::members::Members;
+use super::membership::{Membership, Wish};
+use super::opening::Queue;
 use super::peers::door::{self, Answered, Refusal};
 use super::peers::keys::PublicKey;
-use super::peers::links::{CLUSTER, TO};
-use super::peers::messages::{Fate, ReadAnswer, ReadQuestion};
+use super::peers::links::{CLUSTER, Lane, Links, TO};
+use super::peers::messages::{Fate, ReadAnswer, ReadQuestion, Status};
 use super::peers::routes;
+use super::peers::tls::Guests;
 use super::types::{NodeId, SnapshotMeta, TypeConfig, Vote};
 use crate::error::{Error, Result};
 use crate::random;
-use crate::state::{Op, codec};
+use crate::state::{Key, Op, Outcome, State, codec};
 
 /// Most bytes of a question that carries entries of the log.
 const ENTRIES_MAX: usize = 64 << 20;
@@ -45,12 +49,17 @@ const HEAD_MAX: u32 = 1 << 20;
 pub struct Desk {
     pub raft: Raft,
     pub id: NodeId,
-    /// The cluster's id in hexadecimal.
-    pub cluster: String,
+    /// The cluster's id, and the same in hexadecimal.
+    pub cluster: ([u8; 16], String),
+    /// The cluster's secret, for those who may join.
+    pub secret: String,
     pub members: Arc<Members>,
+    pub links: Arc<Links>,
     pub time: Arc<LogTime>,
     /// Ops for this node to decide.
-    pub jobs: mpsc::Sender<Job>,
+    pub jobs: Queue,
+    /// Ops for whoever leads.
+    pub strays: Queue,
     /// Where snapshots lie.
     pub snapshots: PathBuf,
 }
@@ -58,8 +67,13 @@ pub struct Desk {
 impl door::Desk for Desk {
     fn answer(self: Arc<Self>, caller: PublicKey, question: Request<Incoming>) -> BoxFuture<'static, Answered> {
         async move {
-            let from = self.admitted(&caller, &question)?;
             let route = question.uri().path().to_owned();
+            match route.as_str() {
+                routes::WELCOME => return self.welcome(&caller),
+                routes::JOIN => return self.join(caller, question.into_body()).await,
+                _ => {}
+            }
+            let from = self.admitted(&caller, &question)?;
             let body = question.into_body();
             match route.as_str() {
                 routes::APPEND => self.append(from, body).await,
@@ -69,6 +83,9 @@ impl door::Desk for Desk {
                 routes::SNAPSHOT => self.snapshot(from, body).await,
                 routes::READ => self.read(from, body).await,
                 routes::OPS => self.ops(body).await,
+                routes::CLOCK => Ok(encoded(&self.time.clocks().1)),
+                routes::WISH => self.wish(body).await,
+                routes::STATUS => Ok(encoded(&self.status())),
                 other => Err(Refusal { status: StatusCode::NOT_FOUND, why: format!("nothing is asked at {other}") }),
             }
         }
@@ -77,31 +94,35 @@ impl door::Desk for Desk {
 }
 
 impl Desk {
-    /// Who asks, if they may and mean this node.
-    fn admitted(&self, caller: &PublicKey, question: &Request<Incoming>) -> Result<NodeId, Refusal> {
+    /// Who asks, if they may and mean this node. A node that does not know its cluster yet cannot tell who it is.
+    fn admitted(&self, caller: &PublicKey, question: &Request<Incoming>) -> Result<Option<NodeId>, Refusal> {
         let said = |name: &str| question.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if said(CLUSTER) != self.cluster {
-            return Err(forbidden(format!("this is a node of cluster {}, not of {}", self.cluster, said(CLUSTER))));
+        let cluster = &self.cluster.1;
+        if said(CLUSTER) != cluster {
+            return Err(forbidden(format!("this is a node of cluster {cluster}, not of {}", said(CLUSTER))));
         }
         if said(TO) != self.id.to_string() {
             return Err(forbidden(format!("this is node {}, not {}", self.id, said(TO))));
         }
-        self.members.holder(caller).ok_or_else(|| forbidden("no member of this cluster".into()))
+        match self.members.holder(caller) {
+            None if !self.members.is_unknown() => Err(forbidden("no member of this cluster".into())),
+            holder => Ok(holder),
+        }
     }
 
-    async fn append(&self, from: NodeId, body: Incoming) -> Answered {
+    async fn append(&self, from: Option<NodeId>, body: Incoming) -> Answered {
         let question: AppendEntriesRequest<TypeConfig> = read(body, ENTRIES_MAX).await?;
         is_of(from, &question.vote)?;
         answered(self.raft.append_entries(question).await)
     }
 
-    async fn vote(&self, from: NodeId, body: Incoming) -> Answered {
+    async fn vote(&self, from: Option<NodeId>, body: Incoming) -> Answered {
         let question: VoteRequest<TypeConfig> = read(body, QUESTION_MAX).await?;
         is_of(from, &question.vote)?;
         answered(self.raft.vote(question).await)
     }
 
-    async fn pre_vote(&self, from: NodeId, body: Incoming) -> Answered {
+    async fn pre_vote(&self, from: Option<NodeId>, body: Incoming) -> Answered {
         let question: VoteRequest<TypeConfig> = read(body, QUESTION_MAX).await?;
         is_of(from, &question.vote)?;
         answered(self.raft.pre_vote(question).await)
@@ -113,7 +134,7 @@ impl Desk {
     }
 
     /// Takes a snapshot in beside the live ones, and has it installed when it is whole.
-    async fn snapshot(&self, from: NodeId, body: Incoming) -> Answered {
+    async fn snapshot(&self, from: Option<NodeId>, body: Incoming) -> Answered {
         let path = self.snapshots.join(format!("incoming-{}.partial", random::token::<9>()));
         let partial = Partial(path.clone());
         let (vote, meta) = receive(body, &partial.0).await.map_err(|e| failed(&e))?;
@@ -122,11 +143,13 @@ impl Desk {
         answered(self.raft.install_full_snapshot(vote, snapshot).await)
     }
 
-    async fn read(&self, from: NodeId, body: Incoming) -> Answered {
+    async fn read(&self, from: Option<NodeId>, body: Incoming) -> Answered {
         let question: ReadQuestion = read(body, QUESTION_MAX).await?;
         let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await.map_err(|e| not_now(&e))?;
-        self.time.note_wall(from, question.wall_ms);
-        Ok(encoded(&ReadAnswer { index: linearizer.read_log_id().index, now: self.time.now() }))
+        if let Some(from) = from {
+            self.time.note_wall(from, question.wall_ms);
+        }
+        Ok(encoded(&ReadAnswer { index: linearizer.read_log_id().index(), now: self.time.now() }))
     }
 
     /// Has Ops decided that another node was asked for. Each has a fate of its own.
@@ -145,6 +168,96 @@ impl Desk {
         });
         Ok(encoded(&futures_util::future::join_all(fates).await))
     }
+}
+
+impl Desk {
+    /// What the holder of a live token is told; members know it.
+    fn welcome(&self, caller: &PublicKey) -> Answered {
+        if self.members.holder(caller).is_some() {
+            return Err(forbidden("a member joins no more".into()));
+        }
+        Ok(encoded(&Welcome { secret: self.secret.clone(), cluster: self.cluster.0 }))
+    }
+
+    /// Uses the token, and makes its holder a member.
+    async fn join(&self, caller: PublicKey, body: Incoming) -> Answered {
+        let candidate: Candidate = read(body, QUESTION_MAX).await?;
+        let Candidate { id, member } = candidate;
+        if self.members.get(id).as_ref() == Some(&member) {
+            return Ok(encoded(&()));
+        }
+        let (job, used) = Job::new(Op::Use(Key::join(&caller)));
+        self.strays.try_send(job).map_err(|_| not_now(&"too many writes wait"))?;
+        match used.await {
+            Ok(Ok(Decided { outcome: Outcome::Done, .. })) => {}
+            Ok(Ok(_)) => return Err(forbidden("the join token is used up".into())),
+            Ok(Err(e)) => return Err(not_now(&e)),
+            Err(e) => return Err(not_now(&e)),
+        }
+        tracing::info!(node = id, address = member.address, "a node joins");
+        self.granted(Wish::Join { id, member }).await
+    }
+
+    async fn wish(&self, body: Incoming) -> Answered {
+        let wish: Wish = read(body, QUESTION_MAX).await?;
+        let membership = Membership { raft: self.raft.clone(), id: self.id, members: self.members.clone() };
+        told(membership.grant(wish).await)
+    }
+
+    /// Has a wish granted by whoever leads.
+    async fn granted(&self, wish: Wish) -> Answered {
+        let leader = self.raft.metrics().borrow_watched().current_leader;
+        let leader = leader.ok_or_else(|| not_now(&"no leader is known at the moment"))?;
+        if leader == self.id {
+            let membership = Membership { raft: self.raft.clone(), id: self.id, members: self.members.clone() };
+            return told(membership.grant(wish).await);
+        }
+        let member = self.members.get(leader).ok_or_else(|| not_now(&"the leader is no member"))?;
+        let link = self.links.to(leader, &member, Lane::Log);
+        link.call::<_, ()>(routes::WISH, &wish).await.map(|()| encoded(&())).map_err(|e| not_now(&e))
+    }
+
+    fn status(&self) -> Status {
+        status_of(&self.raft)
+    }
+}
+
+/// What a node says of itself.
+pub fn status_of(raft: &Raft) -> Status {
+    let metrics = raft.metrics();
+    let seen = metrics.borrow_watched();
+    Status {
+        applied: seen.last_applied.map_or(0, |id| id.index),
+        leader: seen.current_leader,
+        term: seen.current_term,
+        version: env!("CARGO_PKG_VERSION").into(),
+    }
+}
+
+/// Lets in members, and the holders of join tokens that live.
+pub struct Gate {
+    pub members: Arc<Members>,
+    pub state: Arc<State>,
+    pub time: Arc<LogTime>,
+}
+
+impl Guests for Gate {
+    fn is_member(&self, key: &PublicKey) -> bool {
+        self.members.is_unknown() || self.members.holder(key).is_some()
+    }
+
+    fn may_join(&self, key: &PublicKey) -> bool {
+        let held = self.state.generation().entries.get(&Key::join(key));
+        held.is_some_and(|entry| entry.is_live(self.time.now()))
+    }
+}
+
+fn told(granted: Result<()>) -> Answered {
+    granted.map(|()| encoded(&())).map_err(|e| match e {
+        Error::Conflict(why) => Refusal { status: StatusCode::CONFLICT, why },
+        Error::NotFound(what) => Refusal { status: StatusCode::NOT_FOUND, why: format!("{what} not found") },
+        other => not_now(&other),
+    })
 }
 
 /// A file that is removed unless somebody took it away.
@@ -205,9 +318,12 @@ fn answered<T: Serialize, E: std::fmt::Display>(answer: Result<T, E>) -> Answere
 }
 
 /// Nobody campaigns or appends in another's name.
-fn is_of(from: NodeId, vote: &Vote) -> Result<(), Refusal> {
-    let claimed = vote.leader_id.node_id;
-    if claimed == from { Ok(()) } else { Err(forbidden(format!("node {from} speaks as node {claimed}"))) }
+fn is_of(from: Option<NodeId>, vote: &Vote) -> Result<(), Refusal> {
+    let claimed = vote.leader_id.voted_for;
+    match from {
+        Some(from) if from != claimed => Err(forbidden(format!("node {from} speaks as node {claimed}"))),
+        _ => Ok(()),
+    }
 }
 
 fn forbidden(why: String) -> Refusal {

@@ -9,14 +9,26 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use openraft::ReadPolicy;
+use openraft::async_runtime::WatchReceiver as _;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::Raft;
+use super::logtime::LogTime;
+use super::members::Members;
+use super::peers::links::{Lane, Links};
+use super::peers::messages::{ReadAnswer, ReadQuestion};
+use super::peers::routes;
+use super::types::NodeId;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 
 /// The longest a question may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// How long one leader may take; then it is asked again, or the next one.
+const ONE_ANSWER_WITHIN: Duration = Duration::from_millis(500);
+/// How long to wait before asking again.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 /// Those who may wait for one answer.
 const WAITING_MAX: usize = 65_536;
 
@@ -33,12 +45,12 @@ pub struct Freshness {
 impl Freshness {
     /// Starts asking: whenever somebody waits, and every quarter of `max_staleness` anyhow. Ends with `raft`'s owner,
     /// when the answer's last holder is gone.
-    pub fn start(raft: Raft, clock: Arc<dyn Clock>, max_staleness: Duration) -> Arc<Self> {
+    pub fn start(oracle: Oracle, clock: Arc<dyn Clock>, max_staleness: Duration) -> Arc<Self> {
         let (askers, waiting) = mpsc::channel(WAITING_MAX);
         let staleness_us = i64::try_from(max_staleness.as_micros()).unwrap_or(i64::MAX);
         let never = clock.boot_us().saturating_sub(staleness_us);
         let fresh = Arc::new(Self { clock, asked_at_us: AtomicI64::new(never), staleness_us, askers });
-        tokio::spawn(ask_for_ever(Arc::downgrade(&fresh), raft, waiting, max_staleness / 4));
+        tokio::spawn(ask_for_ever(Arc::downgrade(&fresh), oracle, waiting, max_staleness / 4));
         fresh
     }
 
@@ -62,9 +74,57 @@ impl Freshness {
     }
 }
 
+/// Whoever knows the read index: this node while it leads, the leader otherwise.
+pub struct Oracle {
+    pub raft: Raft,
+    pub id: NodeId,
+    pub members: Arc<Members>,
+    pub links: Arc<Links>,
+    pub time: Arc<LogTime>,
+}
+
+impl Oracle {
+    /// Asks until there is an answer and its index is applied; answers when, by the boot clock, the question that was
+    /// answered had been sent.
+    async fn ask(&self) -> Option<i64> {
+        let asked = async {
+            loop {
+                let (sent_at, _) = self.time.clocks();
+                let leader = self.raft.metrics().borrow_watched().current_leader;
+                let answered = match leader {
+                    Some(leader) if leader == self.id => self.ask_here().await,
+                    Some(leader) => self.ask_there(leader, sent_at).await,
+                    None => None,
+                };
+                if answered.is_some() {
+                    return sent_at;
+                }
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+        };
+        timeout(ANSWER_WITHIN, asked).await.ok()
+    }
+
+    async fn ask_here(&self) -> Option<()> {
+        let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await.ok()?;
+        linearizer.await_ready(&self.raft).await.ok().map(|_| ())
+    }
+
+    async fn ask_there(&self, leader: NodeId, sent_at: i64) -> Option<()> {
+        let member = self.members.get(leader)?;
+        let link = self.links.to(leader, &member, Lane::Quick);
+        let question = ReadQuestion { wall_ms: self.time.clocks().1 };
+        let asked = timeout(ONE_ANSWER_WITHIN, link.call::<_, ReadAnswer>(routes::READ, &question)).await;
+        let answer = asked.ok()?.ok()?;
+        self.time.follow(answer.now, sent_at);
+        let wait = self.raft.wait(Some(ANSWER_WITHIN));
+        wait.applied_index_at_least(Some(answer.index), "the read index").await.ok().map(|_| ())
+    }
+}
+
 async fn ask_for_ever(
     fresh: std::sync::Weak<Freshness>,
-    raft: Raft,
+    oracle: Oracle,
     mut waiting: mpsc::Receiver<Asker>,
     every: Duration,
 ) {
@@ -76,24 +136,17 @@ async fn ask_for_ever(
             _ = ticks.tick() => {}
             got = waiting.recv_many(&mut askers, WAITING_MAX) => if got == 0 { return },
         }
-        let Some(clock) = fresh.upgrade().map(|f| f.clock.clone()) else { return };
-        let sent_at = clock.boot_us();
-        let answered = ask(&raft).await;
+        if fresh.strong_count() == 0 {
+            return;
+        }
+        let sent_at = oracle.ask().await;
         let Some(fresh) = fresh.upgrade() else { return };
-        if answered {
+        if let Some(sent_at) = sent_at {
             fresh.asked_at_us.fetch_max(sent_at, Ordering::AcqRel);
         }
         for asker in askers.drain(..) {
             // whoever stopped waiting does not want to know
-            let _ = asker.send(answered);
+            let _ = asker.send(sent_at.is_some());
         }
     }
-}
-
-async fn ask(raft: &Raft) -> bool {
-    let question = async {
-        let linearizer = raft.get_read_linearizer(ReadPolicy::ReadIndex).await.ok()?;
-        linearizer.await_ready(raft).await.ok()
-    };
-    tokio::time::timeout(ANSWER_WITHIN, question).await.is_ok_and(|answer| answer.is_some())
 }

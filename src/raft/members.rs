@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use openraft::async_runtime::WatchReceiver as _;
+
+use super::Raft;
 use super::peers::keys::PublicKey;
 use super::types::{Member, NodeId, StoredMembership};
 
@@ -21,8 +24,27 @@ struct Seen {
 pub struct Members(ArcSwap<Seen>);
 
 impl Members {
+    /// Follows what the log of `raft` says, as long as there is one.
+    pub fn watch(raft: &Raft) -> Arc<Self> {
+        let members = Arc::new(Self::default());
+        let mut metrics = raft.metrics();
+        members.see(&metrics.borrow_watched().membership_config);
+        let seen = members.clone();
+        tokio::spawn(async move {
+            let mut last = None;
+            while metrics.changed().await.is_ok() {
+                let now = metrics.borrow_watched().membership_config.clone();
+                if last.as_ref() != Some(&now) {
+                    seen.see(&now);
+                    last = Some(now);
+                }
+            }
+        });
+        members
+    }
+
     /// Takes over what the log says.
-    pub fn see(&self, stored: &StoredMembership) {
+    fn see(&self, stored: &StoredMembership) {
         let members: HashMap<NodeId, Member> = stored.nodes().map(|(id, member)| (*id, member.clone())).collect();
         let key = |(id, member): (&NodeId, &Member)| member.key.as_slice().try_into().ok().map(|key| (key, *id));
         let ids = members.iter().filter_map(key).collect();
@@ -37,6 +59,12 @@ impl Members {
     /// Who holds this key.
     pub fn holder(&self, key: &PublicKey) -> Option<NodeId> {
         self.0.load().ids.get(key).copied()
+    }
+
+    /// Whether the log has not said yet who belongs here: a node that has just joined takes whoever the authority
+    /// vouches for.
+    pub fn is_unknown(&self) -> bool {
+        self.0.load().members.is_empty()
     }
 
     /// Whether this node is a member.

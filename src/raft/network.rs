@@ -78,18 +78,15 @@ impl Peer {
         within: Duration,
     ) -> Result<A, RPCError<TypeConfig>> {
         match timeout(within, link.call(route, question)).await {
-            Ok(answered) => answered.map_err(told),
+            Ok(answered) => answered.map_err(|failed| RPCError::Unreachable(told(&failed))),
             Err(_) => Err(RPCError::Network(NetworkError::new(&io::Error::from(io::ErrorKind::TimedOut)))),
         }
     }
 }
 
-/// A peer that cannot be reached or refuses is left alone for a while; what was lost is tried again at once.
-fn told(failed: Failed) -> RPCError<TypeConfig> {
-    match failed {
-        Failed::Lost(_) => RPCError::Network(NetworkError::new(&failed)),
-        Failed::Unsent(_) | Failed::Refused(_) => RPCError::Unreachable(Unreachable::new(&failed)),
-    }
+/// A peer that gives no answer is left alone for a moment: asking again at once would only keep both busy.
+fn told(failed: &Failed) -> Unreachable<TypeConfig> {
+    Unreachable::new(failed)
 }
 
 impl RaftNetworkV2<TypeConfig> for Peer {
@@ -140,11 +137,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         let sent = pin!(timeout(SNAPSHOT_WITHIN, self.wide.send(routes::SNAPSHOT, body)));
         match future::select(sent, pin!(cancel)).await {
             Either::Left((Ok(Ok(answer)), _)) => Ok(answer),
-            Either::Left((Ok(Err(failed)), _)) => Err(match told(failed) {
-                RPCError::Unreachable(e) => StreamingError::Unreachable(e),
-                RPCError::Network(e) => StreamingError::Network(e),
-                _ => unread(&io::Error::other("no answer")),
-            }),
+            Either::Left((Ok(Err(failed)), _)) => Err(StreamingError::Unreachable(told(&failed))),
             Either::Left((Err(_), _)) => Err(unread(&io::Error::from(io::ErrorKind::TimedOut))),
             Either::Right((closed, _)) => Err(StreamingError::Closed(closed)),
         }

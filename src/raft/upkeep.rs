@@ -49,13 +49,18 @@ pub async fn keep_up(log: std::sync::Weak<RaftLog>) {
     loop {
         ticks.tick().await;
         let Some(log) = log.upgrade() else { return };
-        let off_ms = log.time.steer();
+        let leads = log.leads();
+        if leads {
+            log.time.steer(&log.members.voters());
+            log.membership.promote_who_caught_up().await;
+        }
+        let off_ms = log.time.off_ms();
         let is_off = off_ms.abs() > logtime::OFF_MS;
         if is_off && !warned {
             tracing::warn!(off_ms, "the wall clock is off log time; deadlines follow log time");
         }
         warned = is_off;
-        if log.time.now() - log.state.stamp() >= STAMP_EVERY_MS {
+        if leads && log.time.now() - log.state.stamp() >= STAMP_EVERY_MS {
             write_stamp(&log.raft, &log.time).await;
         }
         let generation = log.state.generation();

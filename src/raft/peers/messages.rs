@@ -33,3 +33,16 @@ pub enum Fate {
     /// Nobody can tell.
     Unknown,
 }
+
+/// What a node says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The last log entry it has applied.
+    pub applied: u64,
+    /// Whom it knows to lead.
+    pub leader: Option<u64>,
+    /// Its term.
+    pub term: u64,
+    /// Its program's version.
+    pub version: String,
+}

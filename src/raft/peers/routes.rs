@@ -14,3 +14,13 @@ pub const SNAPSHOT: &str = "/snapshot";
 pub const READ: &str = "/read";
 /// Ops that the leader is to decide.
 pub const OPS: &str = "/ops";
+/// What the wall clock says.
+pub const CLOCK: &str = "/clock";
+/// A wish for the membership, from a member to the leader.
+pub const WISH: &str = "/wish";
+/// What the node is and how far it has got.
+pub const STATUS: &str = "/status";
+/// The cluster's secret and id, for the holder of a join token.
+pub const WELCOME: &str = "/welcome";
+/// To be a member, for the holder of a join token.
+pub const JOIN: &str = "/join";

@@ -13,6 +13,8 @@ use crate::state::{
     Begin, Edit, EndUser, Forgiven, Key, NewUser, Op, Outcome, Proof, SignedIn, State, UserChange, UserOutcome,
 };
 
+mod cluster;
+
 const NOW: i64 = 1_800_000_000_000;
 
 struct Running {
@@ -29,8 +31,14 @@ impl Running {
     async fn open_at(wall_ms: i64, dir: &Path) -> Self {
         let state = Arc::new(State::open(dir).expect("the state opens"));
         let clock = Arc::new(ManualClock::at(wall_ms));
-        let settings = Settings { max_staleness: Duration::from_secs(1) };
-        let log = RaftLog::open(dir, state.clone(), clock.clone(), &settings).await.expect("the log opens");
+        let settings = Settings {
+            max_staleness: Duration::from_secs(1),
+            secret: "0123456789abcdef0123456789abcdef".into(),
+            port: None,
+            join: None,
+            reader: false,
+        };
+        let log = RaftLog::open(dir, state.clone(), clock.clone(), settings).await.expect("the log opens");
         Self { log, state, clock }
     }
 
