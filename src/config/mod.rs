@@ -82,8 +82,6 @@ pub struct Tls {
 pub struct Cluster {
     /// How long a revoked session may still be honoured.
     pub max_staleness: Duration,
-    /// How much longer a node that is cut off may answer.
-    pub stale_reads: Duration,
 }
 
 /// Sessions and their cookie.
@@ -197,10 +195,7 @@ impl Settings {
             secret: read.secret_if_any("secret"),
             public_url: read.origin("public_url"),
             web: web(&mut read),
-            cluster: Cluster {
-                max_staleness: read.duration("cluster.max_staleness"),
-                stale_reads: read.duration("cluster.stale_reads"),
-            },
+            cluster: Cluster { max_staleness: read.duration("cluster.max_staleness") },
             sessions: sessions(&mut read),
             users: users(&mut read),
             metrics: Metrics { listen: read.address_if_any("metrics.listen") },

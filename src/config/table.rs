@@ -103,7 +103,6 @@ impl Kind {
 }
 
 const SECOND: u64 = 1_000;
-const DAY: u64 = 86_400 * SECOND;
 const LIFETIME_MAX: u64 = limits::LIFETIME_MAX.as_secs() * SECOND;
 
 /// Every setting, in the order in which people want to read them; those of one section stand together.
@@ -161,12 +160,6 @@ pub static SETTINGS: &[Setting] = &[
         default: r#""1s""#,
         kind: Kind::Duration(100, 60 * SECOND),
         meaning: "the longest that a revoked session may still be honoured anywhere",
-    },
-    Setting {
-        key: "cluster.stale_reads",
-        default: r#""0s""#,
-        kind: Kind::Duration(0, DAY),
-        meaning: "how much longer a node that is cut off goes on answering, for revoked sessions too",
     },
     Setting {
         key: "sessions.cookie",

@@ -369,8 +369,6 @@ fn every_setting_is_printed_with_meaning_and_default() {
     [cluster]
     # the longest that a revoked session may still be honoured anywhere (default: "1s")
     max_staleness = "1s"
-    # how much longer a node that is cut off goes on answering, for revoked sessions too (default: "0s")
-    stale_reads = "0s"
 
     [sessions]
     # the session cookie; auto: __Host-sojourn on https, __Secure-sojourn with a domain, else sojourn (default: "auto")
