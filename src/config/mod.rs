@@ -166,7 +166,7 @@ impl Config {
     pub fn listening_on(&mut self, address: SocketAddr) {
         if self.follows_listen {
             let scheme = if self.web.tls.is_some() { "https" } else { "http" };
-            self.public_url = Origin::localhost(scheme, address.port());
+            self.public_url = Origin::listening(scheme, address);
         }
     }
 }
@@ -201,9 +201,7 @@ impl Settings {
             metrics: Metrics { listen: read.address_if_any("metrics.listen") },
             follows_listen,
         };
-        if config.web.listen.port() != 0 {
-            config.listening_on(config.web.listen);
-        }
+        config.listening_on(config.web.listen);
         if read.problems.is_empty() {
             read.problems = check::together(&config);
         }

@@ -123,7 +123,7 @@ pub static SETTINGS: &[Setting] = &[
         key: "public_url",
         default: r#""http://localhost:3000""#,
         kind: Kind::Origin,
-        meaning: "where browsers reach the cluster; unset, it follows web.listen's port on localhost",
+        meaning: "where browsers reach the cluster; unset, it follows web.listen",
     },
     Setting {
         key: "web.listen",
@@ -183,7 +183,8 @@ pub static SETTINGS: &[Setting] = &[
         key: "sessions.idle",
         default: r#""1h""#,
         kind: Kind::Duration(SECOND, LIFETIME_MAX),
-        meaning: "a session nobody uses ends after this long",
+        meaning: "a session nobody uses ends after this long, or up to a tenth of it (a minute at most) later; remembered \
+                  ones have no idle timeout",
     },
     Setting {
         key: "sessions.lifetime",
@@ -195,7 +196,7 @@ pub static SETTINGS: &[Setting] = &[
         key: "sessions.remember",
         default: r#""30d""#,
         kind: Kind::Duration(SECOND, LIFETIME_MAX),
-        meaning: "lifetime of a session whose owner ticked \"remember me\"",
+        meaning: "sessions.lifetime of those whose owner ticked \"remember me\"; it ends them, used or not",
     },
     Setting {
         key: "sessions.prefix",
