@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::Failure;
 use super::output::moment;
-use super::private_file::PrivateFile;
+use super::private_file::{self, PrivateFile};
 use crate::config::Config;
 use crate::control::protocol::Link;
 use crate::error::Error;
@@ -43,6 +43,7 @@ impl Listen {
 
 pub(super) fn run(config: Config) -> Result<(), Failure> {
     trace::start().map_err(Failure::Usage)?;
+    private_file::keep_all_private();
     allow_many_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("sojourn").build();
     let runtime = runtime
