@@ -5,6 +5,7 @@
 //! what a door accepted still reaches the log.
 
 mod directory;
+pub mod first_admin;
 mod operator;
 
 use std::io::ErrorKind;
@@ -42,7 +43,7 @@ pub struct RunningNode {
     pub public_url: Origin,
     /// Its data directory.
     pub data: PathBuf,
-    /// Makes the first admin; only while nobody has an account.
+    /// Makes the first admin; only while there is none.
     pub first_admin: Option<Link>,
     log: Arc<RaftLog>,
     stop: watch::Sender<bool>,
@@ -105,14 +106,14 @@ pub async fn start_with(mut config: Config, clock: Arc<dyn Clock>) -> Result<Run
     let log = RaftLog::open(&config.data, state.clone(), clock, &settings).await?;
     let secrets = agree_on_settings(&*log, &config).await?;
     let identity = Arc::new(open_identity(&config, (state.clone(), log.clone()), secrets)?);
-    let first_admin = if identity.account_count().await? == 0 { identity.first_admin_link().await? } else { None };
+    let first_admin = first_admin::link(&identity, &config.data, &config.public_url).await?;
 
     let mut node = RunningNode {
         web: address(&web_listener)?,
         metrics: metrics_listener.as_ref().map(address).transpose()?,
         public_url: config.public_url.clone(),
         data: config.data.clone(),
-        first_admin: first_admin.map(|link| Link { url: link.url, expires: link.expires }),
+        first_admin,
         log: log.clone(),
         stop: watch::Sender::new(false),
         doors: JoinSet::new(),
