@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 
 use super::account_file::{self, Format};
@@ -33,6 +34,7 @@ Without --password-stdin, a one-time link is printed by which the user sets the 
     #[command(after_help = "Example:\n  sojourn user show ada@example.com")]
     Show {
         /// Address of the account
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         email: String,
         /// Print JSON
         #[arg(long)]
@@ -51,6 +53,7 @@ Without --password-stdin, a one-time link is printed by which the user sets the 
     #[command(after_help = "Example:\n  sojourn user set-password ada@example.com --password-stdin < password.txt")]
     SetPassword {
         /// Address of the account
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         email: String,
         /// Read the password from standard input: arguments can be seen by everybody on the machine
         #[arg(long, required = true)]
@@ -65,6 +68,7 @@ The link is good for an hour. For an address that nobody has it is refused, unle
 opens it becomes the first admin.")]
     Link {
         /// Address of the account
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         email: String,
         /// Print JSON
         #[arg(long)]
@@ -78,8 +82,8 @@ opens it becomes the first admin.")]
 Example:
   sojourn user import users.csv
 
-The file is CSV with a header, or one JSON object a line, with id, email, password_hash, first_name, last_name,
-created_at. Hashes of argon2, bcrypt, scrypt and PBKDF2 are taken as they are, and replaced by argon2id when their owner
+The file is CSV with a header, or one JSON object a line, with id, email, password_hash, first_name, last_name, \
+created_at. Hashes of argon2, bcrypt, scrypt and PBKDF2 are taken as they are, and replaced by argon2id when their owner \
 next signs in. Accounts whose address or id exists are left alone, so an import may be run again.")]
     Import(Import),
 }
@@ -87,12 +91,14 @@ next signs in. Accounts whose address or id exists are left alone, so an import 
 #[derive(Debug, Args)]
 pub(super) struct Email {
     /// Address of the account
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     email: String,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Add {
     /// Address of the account
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     email: String,
     /// May administer
     #[arg(long)]

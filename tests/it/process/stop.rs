@@ -134,7 +134,9 @@ fn tls_files_are_checked_before_anything_is_written() {
     ] {
         for (file, text) in [(&cert, chain), (&key, private)] {
             let _ = std::fs::remove_file(file);
-            text.map(|text: String| std::fs::write(file, text).expect("is written"));
+            if let Some(text) = text {
+                std::fs::write(file, text).expect("is written");
+            }
         }
         let refused = place.refused();
         assert_eq!(refused.status, Some(1), "{}", refused.log);
