@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Origin};
@@ -90,7 +91,7 @@ pub async fn start(config: Config) -> Result<RunningNode> {
 /// As [`start`].
 pub async fn start_with(mut config: Config, clock: Arc<dyn Clock>) -> Result<RunningNode> {
     let started = Instant::now();
-    let tls = config.web.tls.as_ref().map(|files| web::accept::tls(&files.cert, &files.key)).transpose()?;
+    let tls = tls(&config)?;
     let directory = Directory::open(&config.data)?;
     let web_listener = bind("web.listen", config.web.listen).await?;
     let metrics_listener = match config.metrics.listen {
@@ -133,6 +134,18 @@ pub async fn start_with(mut config: Config, clock: Arc<dyn Clock>) -> Result<Run
     let stop = node.stop.subscribe();
     node.doors.spawn(control.run(desk, stop));
     Ok(node)
+}
+
+/// Checks the files that settings name. Opens no door and writes nothing.
+///
+/// # Errors
+/// `Broken`, with a hint: one cannot be read, or two do not belong together.
+pub fn check(config: &Config) -> Result<()> {
+    tls(config).map(|_| ())
+}
+
+fn tls(config: &Config) -> Result<Option<TlsAcceptor>> {
+    config.web.tls.as_ref().map(|files| web::accept::tls(&files.cert, &files.key)).transpose()
 }
 
 async fn stopped(mut stop: watch::Receiver<bool>) {

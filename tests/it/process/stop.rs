@@ -142,8 +142,11 @@ fn tls_files_are_checked_before_anything_is_written() {
         assert_eq!(refused.status, Some(1), "{}", refused.log);
         assert!(refused.log.contains(named) && refused.log.contains("hint: "), "{}", refused.log);
         assert!(!place.data().exists(), "it made a data directory: {}", refused.log);
+        let checked = place.run(&["config", "check"]);
+        assert!(checked.status == 1 && checked.err.contains(named), "a check finds it, too: {}", checked.err);
     }
     std::fs::write(&key, good_key).expect("is written");
+    assert_eq!(place.done(&["config", "check"]), "the settings are right\n");
     let node = place.start();
     assert!(node.log().contains("\"url\":\"https://localhost:"), "{}", node.log());
     assert_eq!(node.stop(), Some(0));
