@@ -32,7 +32,8 @@ pub fn create_directories(directory: &Path) -> io::Result<()> {
     let parent = parent_of(directory);
     create_directories(parent)?;
     match fs::DirBuilder::new().mode(0o700).create(directory) {
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+        // somebody else may have made it meanwhile
+        Err(e) if !directory.is_dir() => return Err(e),
         _ => {}
     }
     sync_directory(parent)
