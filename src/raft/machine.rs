@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use super::snapshots::Attempt;
 use super::store::weight;
 use super::types::{self, Applied, LogId, SnapshotMeta, StoredMembership, TypeConfig};
-use crate::state::{Generation, Record, State, UserOutcome, codec, snapshot};
+use crate::state::{Generation, Record, State, UserOutcome, codec, files, snapshot};
 
 /// A snapshot, as openraft hands it around.
 pub type Snapshot = types::Snapshot<SnapshotFile>;
@@ -44,7 +44,8 @@ impl Machine {
     /// # Errors
     /// When the snapshot is damaged or the disk fails; says which file.
     pub fn open(state: Arc<State>, dir: &Path) -> io::Result<Self> {
-        fs::create_dir_all(dir)?;
+        files::create_directories(dir)?;
+        remove_drafts(dir)?;
         let mut machine = Self {
             state,
             dir: dir.to_owned(),
@@ -56,6 +57,7 @@ impl Machine {
         if let Some(path) = newest(dir)? {
             let head = machine.state.load(&path)?;
             (machine.applied, machine.membership) = codec::decode(&head.label)?;
+            remove_older(&path);
         }
         Ok(machine)
     }
@@ -152,7 +154,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let kept = path_of(&self.dir, meta);
         let install = move || {
             if snapshot.0 != kept {
-                snapshot::rename_durably(&snapshot.0, &kept)?;
+                files::rename_durably(&snapshot.0, &kept)?;
             }
             state.install(&kept)?;
             remove_older(&kept);
@@ -240,6 +242,17 @@ pub fn newest(dir: &Path) -> io::Result<Option<PathBuf>> {
     Ok(snapshots(dir)?.into_iter().max())
 }
 
+/// Removes what writing a snapshot left when it was cut short.
+fn remove_drafts(dir: &Path) -> io::Result<()> {
+    for item in fs::read_dir(dir)? {
+        let path = item?.path();
+        if path.extension().and_then(|e| e.to_str()).is_some_and(|e| e == "partial" || e.starts_with("users")) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes the snapshots of less than `kept` has; one that stays costs room and nothing else.
 fn remove_older(kept: &Path) {
     let Some(dir) = kept.parent() else { return };
@@ -275,6 +288,27 @@ mod tests {
     fn opened(dir: &Path) -> Machine {
         let state = Arc::new(State::open(dir).expect("the state opens"));
         Machine::open(state, &dir.join("snapshots")).expect("the machine opens")
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_left_of_writing_a_snapshot_is_removed_at_the_start() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut machine = opened(dir.path());
+        put(&machine, 9, "new");
+        machine.applied = Some(LogId::new_term_index(1, 9));
+        machine.get_snapshot_builder().await.build_snapshot().await.expect("it is written");
+        drop(machine);
+        let snapshots = dir.path().join("snapshots");
+        let newest = path_at(&snapshots, 9);
+        fs::copy(&newest, path_at(&snapshots, 3)).expect("an older one");
+        for name in ["00000000000000000012.partial", "00000000000000000012.users", "00000000000000000012.users-wal"] {
+            fs::write(snapshots.join(name), "half").expect("a draft");
+        }
+        let machine = opened(dir.path());
+        assert_eq!(machine.applied().map(|id| id.index), Some(9));
+        let left: Vec<PathBuf> =
+            fs::read_dir(&snapshots).expect("a folder").map(|item| item.expect("an item").path()).collect();
+        assert_eq!(left, [newest]);
     }
 
     #[tokio::test]

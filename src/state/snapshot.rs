@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::change::Record;
 use super::entries::Entries;
 use super::entry::Entry;
+use super::files::{discard_users, rename_durably};
 use super::{Generation, codec};
 use crate::clock::Millis;
 
@@ -316,56 +317,6 @@ impl Iterator for BlockReader<'_> {
     }
 }
 
-fn damaged(path: &Path, cause: &dyn std::fmt::Display) -> io::Error {
+pub(super) fn damaged(path: &Path, cause: &dyn std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged: {cause}", path.display()))
-}
-
-/// Renames within one directory and makes the new name durable.
-///
-/// # Errors
-/// When the disk fails.
-pub fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
-    fs::rename(from, to)?;
-    to.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
-}
-
-/// The number of the users' database in use, from `CURRENT`; 1 in a new directory.
-///
-/// # Errors
-/// When `CURRENT` cannot be read or is no number.
-pub fn current_generation(dir: &Path) -> io::Result<u64> {
-    let path = dir.join("CURRENT");
-    match fs::read_to_string(&path) {
-        Ok(text) => text.trim().parse().map_err(|_| damaged(&path, &"it holds no number")),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => set_current_generation(dir, 1).map(|()| 1),
-        Err(e) => Err(io::Error::new(e.kind(), format!("{}: {e}", path.display()))),
-    }
-}
-
-/// Makes `CURRENT` name another database, durably.
-///
-/// # Errors
-/// When the disk fails.
-pub fn set_current_generation(dir: &Path, number: u64) -> io::Result<()> {
-    let temporary = dir.join("CURRENT.partial");
-    let mut file = File::create(&temporary)?;
-    writeln!(file, "{number}")?;
-    file.sync_all()?;
-    rename_durably(&temporary, &dir.join("CURRENT"))
-}
-
-/// Removes a users' database and what SQLite keeps beside it, if there is one.
-///
-/// # Errors
-/// When a file is there and cannot be removed.
-pub fn discard_users(path: &Path) -> io::Result<()> {
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        match fs::remove_file(&name) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-    }
-    Ok(())
 }

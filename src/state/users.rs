@@ -348,4 +348,36 @@ mod tests {
         });
         assert_eq!(Users::open(&copy).expect("a copy").applied(), 7);
     }
+
+    #[test]
+    fn a_bit_that_flips_in_an_index_is_noticed_as_well_as_one_in_a_table() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("users.db");
+        let users = Users::open(&path).expect("a database");
+        let ada = crate::state::NewUser {
+            id: "u1".into(),
+            email: "ada@example.com".into(),
+            first_name: String::new(),
+            last_name: String::new(),
+            password_hash: String::new(),
+            created_at: 0,
+            admin: false,
+            approved: true,
+            verified: true,
+        };
+        users.apply(&[(1, &UserChange::Add(ada))]).expect("it is applied");
+        users.checkpoint().expect("it is in the file");
+        drop(users);
+        let whole = std::fs::read(&path).expect("it is read");
+        let address = b"ada@example.com";
+        let places: Vec<usize> = (0..whole.len()).filter(|at| whole[*at..].starts_with(address)).collect();
+        assert_eq!(places.len(), 2, "a row, and an entry of the index");
+        for place in places {
+            let mut damaged = whole.clone();
+            damaged[place] ^= 2;
+            std::fs::write(&path, damaged).expect("it is written");
+            let refused = Users::open(&path).err().expect("it is damaged");
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidData, "{place}: {refused}");
+        }
+    }
 }
