@@ -156,7 +156,9 @@ impl Decider {
     /// Lets somebody else decide.
     fn send_on(&self, job: Job) {
         let refused = match self.elsewhere.upgrade() {
-            Some(elsewhere) if !job.is_forwarded => elsewhere.try_send(job).map_err(mpsc::error::TrySendError::into_inner),
+            Some(elsewhere) if !job.is_forwarded => {
+                elsewhere.try_send(job).map_err(mpsc::error::TrySendError::into_inner)
+            }
             _ => Err(job),
         };
         if let Err(job) = refused {

@@ -69,7 +69,8 @@ async fn ask<Q: Serialize, A: serde::de::DeserializeOwned>(token: &Token, route:
     let connector = tls::joiner(&token.authority, &token.key())?;
     let target = Target { address: token.address.clone(), key: None };
     let link = Link::new(target, connector, HeaderMap::new());
-    let hint = "is the node up, and the token neither used nor older than it may be? `sojourn cluster token` prints one";
+    let hint =
+        "is the node up, and the token neither used nor older than it may be? `sojourn cluster token` prints one";
     match timeout(ANSWER_WITHIN, link.call(route, question)).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(Failed::Refused(why))) => Err(Error::Forbidden(format!("the cluster refused: {why}"))),

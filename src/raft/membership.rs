@@ -99,7 +99,9 @@ impl Membership {
 
     async fn transfer(&self, id: NodeId) -> Result<()> {
         if !self.members.voters().contains(&id) {
-            return Err(Error::Conflict(format!("node {id} does not vote\nhint: `sojourn cluster status` lists voters")));
+            return Err(Error::Conflict(format!(
+                "node {id} does not vote\nhint: `sojourn cluster status` lists voters"
+            )));
         }
         if id == self.id {
             return Ok(());

@@ -51,6 +51,14 @@ pub struct Settings {
     pub reader: bool,
 }
 
+impl Settings {
+    /// Those of a node that is alone and stays so.
+    pub fn alone(secret: &str) -> Self {
+        let max_staleness = Duration::from_secs(1);
+        Self { max_staleness, secret: secret.into(), port: None, join: None, reader: false }
+    }
+}
+
 impl RaftLog {
     /// Opens the log in `dir` and the state it feeds. A new directory founds a cluster of one, unless it was made to
     /// join. Returns when a node that is alone may decide; a member of several when it takes part.

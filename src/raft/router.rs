@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::Raft;
-use super::decider::{Decided, Job, PATIENCE};
+use super::decider::{self, Decided, Job, PATIENCE};
 use super::members::Members;
 use super::peers::link::{Failed, Link};
 use super::peers::links::{Lane, Links};
@@ -51,6 +51,11 @@ impl Router {
     pub async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut batch = Vec::new();
         while jobs.recv_many(&mut batch, BATCH_MAX).await > 0 {
+            if self.has_stopped() {
+                jobs.close();
+                batch.drain(..).for_each(|job| job.refuse(decider::stopped()));
+                continue;
+            }
             let Some(leader) = self.leader_in_time(&mut batch).await else { continue };
             let batch = std::mem::take(&mut batch);
             if leader == self.id {
@@ -66,6 +71,11 @@ impl Router {
             let link = self.links.to(leader, &member, Lane::Log);
             tokio::spawn(self.clone().bring(batch, link));
         }
+    }
+
+    /// Whether the log has ended: nobody tells terms any more.
+    fn has_stopped(&self) -> bool {
+        self.tenure.has_changed().is_err()
     }
 
     fn decide_here(&self, job: Job) {
@@ -88,9 +98,13 @@ impl Router {
             *batch = patient;
             let refuse = |job: Job| job.refuse(Error::NotDone("no leader is known at the moment".into()));
             Vec::into_iter(impatient).for_each(refuse);
+            if self.has_stopped() {
+                batch.drain(..).for_each(|job| job.refuse(decider::stopped()));
+            }
             if batch.is_empty() {
                 return None;
             }
+            // either way it is time to look again
             let _ = timeout(LOOK_EVERY, self.tenure.changed()).await;
         }
     }

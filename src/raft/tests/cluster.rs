@@ -35,7 +35,6 @@ impl Node {
     }
 
     async fn found() -> Self {
-        let _ = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).with_test_writer().try_init();
         Self::open(directory(), "0123456789abcdef0123456789abcdef", None).await
     }
 
@@ -149,4 +148,3 @@ async fn a_learner_gets_a_snapshot_of_what_the_log_has_forgotten() {
     let left: Vec<_> = std::fs::read_dir(two._dir.path().join("snapshots")).expect("read").collect();
     assert_eq!(left.len(), 1, "nothing is left of how it came: {left:?}");
 }
-

@@ -32,13 +32,7 @@ impl Running {
     async fn open_at(wall_ms: i64, dir: &Path) -> Self {
         let state = Arc::new(State::open(dir).expect("the state opens"));
         let clock = Arc::new(ManualClock::at(wall_ms));
-        let settings = Settings {
-            max_staleness: Duration::from_secs(1),
-            secret: "0123456789abcdef0123456789abcdef".into(),
-            port: None,
-            join: None,
-            reader: false,
-        };
+        let settings = Settings::alone("0123456789abcdef0123456789abcdef");
         let log = RaftLog::open(dir, state.clone(), clock.clone(), settings).await.expect("the log opens");
         Self { log, state, clock }
     }

@@ -50,7 +50,7 @@ async fn the_rows_of_the_log_keep_their_bytes() {
     let payloads = [EntryPayload::Membership(membership), EntryPayload::Blank, EntryPayload::Normal(record)];
     let entries = (0..).zip(payloads).map(|(index, payload)| Entry { log_id: id(300, index), payload });
     append(&store, entries.collect()).await;
-    assert_eq!(row(&store, 0), "01fb2c010002010107010703613a3101ab");
+    assert_eq!(row(&store, 0), "01fb2c010002010107010703613a3101ab00");
     assert_eq!(row(&store, 1), "01fb2c010100");
     assert_eq!(
         row(&store, 2),
