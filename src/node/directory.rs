@@ -60,6 +60,16 @@ impl Directory {
         self.is_new
     }
 
+    /// Whether it holds a file of this name.
+    ///
+    /// # Errors
+    /// `Broken`, when that cannot be told.
+    pub fn has(&self, name: &str) -> Result<bool> {
+        let path = self.path.join(name);
+        let there = path.try_exists();
+        there.map_err(|e| Error::Broken(format!("{}: {e}\nhint: check the data directory", path.display())))
+    }
+
     /// Marks the directory as one that is being filled, durably.
     ///
     /// # Errors

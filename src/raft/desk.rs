@@ -19,8 +19,8 @@ use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::AsyncWriteExt as _;
 
-use super::Raft;
 use super::decider::{Decided, Job};
+use super::farewell::Farewells;
 use super::join::{Candidate, Welcome};
 use super::logtime::LogTime;
 use super::machine::{Snapshot, SnapshotFile};
@@ -34,6 +34,7 @@ use super::peers::messages::{Fate, ReadAnswer, ReadQuestion, Status};
 use super::peers::routes;
 use super::peers::tls::Guests;
 use super::types::{NodeId, SnapshotMeta, TypeConfig, Vote};
+use super::{Raft, blocking};
 use crate::error::{Error, Result};
 use crate::random;
 use crate::state::{Key, Op, Outcome, State, codec};
@@ -60,6 +61,7 @@ pub struct Desk {
     pub jobs: Queue,
     /// Ops for whoever leads.
     pub strays: Queue,
+    pub farewells: Arc<Farewells>,
     /// Where snapshots lie.
     pub snapshots: PathBuf,
 }
@@ -85,6 +87,7 @@ impl door::Desk for Desk {
                 routes::OPS => self.ops(body).await,
                 routes::CLOCK => Ok(encoded(&self.time.clocks().1)),
                 routes::WISH => self.wish(body).await,
+                routes::REMOVED => self.removed().await,
                 routes::STATUS => Ok(encoded(&self.status())),
                 other => Err(Refusal { status: StatusCode::NOT_FOUND, why: format!("nothing is asked at {other}") }),
             }
@@ -200,8 +203,22 @@ impl Desk {
 
     async fn wish(&self, body: Incoming) -> Answered {
         let wish: Wish = read(body, QUESTION_MAX).await?;
-        let membership = Membership { raft: self.raft.clone(), id: self.id, members: self.members.clone() };
-        told(membership.grant(wish).await)
+        told(self.membership().grant(wish).await)
+    }
+
+    /// This node is no member any more.
+    async fn removed(&self) -> Answered {
+        let farewells = self.farewells.clone();
+        let said = blocking(move || {
+            farewells.say();
+            Ok(())
+        });
+        told(said.await)
+    }
+
+    fn membership(&self) -> Membership {
+        let (raft, members, links) = (self.raft.clone(), self.members.clone(), self.links.clone());
+        Membership { raft, id: self.id, members, links }
     }
 
     /// Has a wish granted by whoever leads.
@@ -209,8 +226,7 @@ impl Desk {
         let leader = self.raft.metrics().borrow_watched().current_leader;
         let leader = leader.ok_or_else(|| not_now(&"no leader is known at the moment"))?;
         if leader == self.id {
-            let membership = Membership { raft: self.raft.clone(), id: self.id, members: self.members.clone() };
-            return told(membership.grant(wish).await);
+            return told(self.membership().grant(wish).await);
         }
         let member = self.members.get(leader).ok_or_else(|| not_now(&"the leader is no member"))?;
         let link = self.links.to(leader, &member, Lane::Log);

@@ -5,7 +5,7 @@
 //! question is in flight at a time and those who come later share the next one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use openraft::ReadPolicy;
@@ -32,31 +32,82 @@ const ASK_AGAIN: Duration = Duration::from_millis(20);
 /// Those who may wait for one answer.
 const WAITING_MAX: usize = 65_536;
 
+/// No age is below this.
+const NOTHING_IS: i64 = i64::MIN / 2;
+
+/// How old answers may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Whatever happens.
+    pub max_staleness: Duration,
+    /// How much longer while nobody answers.
+    pub stale_reads: Duration,
+}
+
 type Asker = oneshot::Sender<bool>;
 
 /// When this node last asked a question that was answered.
 pub struct Freshness {
     clock: Arc<dyn Clock>,
     asked_at_us: AtomicI64,
-    staleness_us: i64,
+    /// How old what is read here may be.
+    staleness_us: AtomicI64,
+    /// How much older while nobody answers.
+    bearable_us: i64,
+    /// Whether the last question went unanswered.
+    is_unanswered: AtomicBool,
     askers: mpsc::Sender<Asker>,
 }
 
 impl Freshness {
     /// Starts asking: whenever somebody waits, and every quarter of `max_staleness` anyhow. Ends with `raft`'s owner,
     /// when the answer's last holder is gone.
-    pub fn start(oracle: Oracle, clock: Arc<dyn Clock>, max_staleness: Duration) -> Arc<Self> {
+    pub fn start(oracle: Oracle, clock: Arc<dyn Clock>, bounds: Bounds) -> Arc<Self> {
         let (askers, waiting) = mpsc::channel(WAITING_MAX);
-        let staleness_us = i64::try_from(max_staleness.as_micros()).unwrap_or(i64::MAX);
-        let never = clock.boot_us().saturating_sub(staleness_us);
-        let fresh = Arc::new(Self { clock, asked_at_us: AtomicI64::new(never), staleness_us, askers });
+        let us = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        let Bounds { max_staleness, stale_reads } = bounds;
+        let (staleness_us, bearable_us) = (us(max_staleness), us(stale_reads));
+        let never = clock.boot_us().saturating_sub(staleness_us).saturating_sub(bearable_us);
+        let fresh = Arc::new(Self {
+            clock,
+            asked_at_us: AtomicI64::new(never),
+            staleness_us: AtomicI64::new(staleness_us),
+            bearable_us,
+            is_unanswered: AtomicBool::new(false),
+            askers,
+        });
         tokio::spawn(ask_for_ever(Arc::downgrade(&fresh), oracle, waiting, max_staleness / 4));
         fresh
     }
 
     /// Whether what is applied here is at most `max_staleness` old. Read first, then ask.
     pub fn is_fresh(&self) -> bool {
-        self.clock.boot_us() - self.asked_at_us.load(Ordering::Acquire) < self.staleness_us
+        self.age_us() < self.staleness_us.load(Ordering::Relaxed)
+    }
+
+    fn age_us(&self) -> i64 {
+        self.clock.boot_us() - self.asked_at_us.load(Ordering::Acquire)
+    }
+
+    /// From now on nothing that is read here is fresh, or bearable.
+    pub fn close(&self) {
+        self.staleness_us.store(NOTHING_IS, Ordering::Relaxed);
+    }
+
+    /// Asks, unless the last question went unanswered; where nobody answers, what is a little older will do.
+    ///
+    /// # Errors
+    /// As [`Freshness::refresh`], when what is here is too old for that.
+    pub async fn refresh_or_bear(&self) -> Result<()> {
+        let is_bearable =
+            || self.bearable_us > 0 && self.age_us() - self.bearable_us < self.staleness_us.load(Ordering::Relaxed);
+        if self.is_unanswered.load(Ordering::Relaxed) && is_bearable() {
+            return Ok(());
+        }
+        match self.refresh().await {
+            Err(_) if is_bearable() => Ok(()),
+            refreshed => refreshed,
+        }
     }
 
     /// Returns when a question sent after this call was answered and its index is applied.
@@ -141,6 +192,7 @@ async fn ask_for_ever(
         }
         let sent_at = oracle.ask().await;
         let Some(fresh) = fresh.upgrade() else { return };
+        fresh.is_unanswered.store(sent_at.is_none(), Ordering::Relaxed);
         if let Some(sent_at) = sent_at {
             fresh.asked_at_us.fetch_max(sent_at, Ordering::AcqRel);
         }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::blocking;
+use super::peers::keys::Authority;
 use super::peers::link::{Failed, Link, Target};
 use super::peers::token::Token;
 use super::peers::{routes, tls};
@@ -58,6 +59,23 @@ pub async fn prepare(dir: &Path, cluster: [u8; 16]) -> Result<()> {
     Err(Error::Conflict(
         "the data directory holds a node of its own\nhint: a node joins with an empty data directory".into(),
     ))
+}
+
+/// Whether the log in `dir` was made to join a cluster that was there before it.
+///
+/// # Errors
+/// `Broken` when it cannot be read.
+pub async fn joins(dir: &Path) -> Result<bool> {
+    let file = dir.join("log.redb");
+    let store = blocking(move || Store::open(file)).await?;
+    let joins = store.identity().joins;
+    store.close().await.map_err(super::named)?;
+    Ok(joins)
+}
+
+/// Whether `token` leads to the cluster whose secret this is.
+pub fn leads_to(token: &Token, secret: &str) -> bool {
+    token.authority == Authority::of(secret.as_bytes()).key()
 }
 
 /// Asks to be a member, as the holder of `token`.

@@ -72,6 +72,11 @@ impl Members {
         self.0.load().members.contains_key(&id)
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.load().members.len()
+    }
+
     /// Everybody, in the order of their ids, and whether each votes.
     pub fn all(&self) -> Vec<(NodeId, Member, bool)> {
         let seen = self.0.load();

@@ -11,9 +11,13 @@ use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, RaftError};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use super::Raft;
 use super::members::Members;
+use super::peers::link::{Failed, Link};
+use super::peers::links::{Lane, Links};
+use super::peers::routes;
 use super::types::{Member, NodeId, TypeConfig};
 use crate::error::{Error, Result};
 
@@ -21,6 +25,9 @@ use crate::error::{Error, Result};
 const CLOSE: u64 = 1_000;
 /// How long a new leader may take to come.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(5);
+/// How long a node that was removed may take to hear it, and how often it is told.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
+const TELL_TIMES: usize = 5;
 
 /// What is wanted of the membership.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +49,7 @@ pub struct Membership {
     pub raft: Raft,
     pub id: NodeId,
     pub members: Arc<Members>,
+    pub links: Arc<Links>,
 }
 
 impl Membership {
@@ -90,11 +98,18 @@ impl Membership {
         if id == self.id {
             return Err(Error::Conflict("the leader hands over before it goes".into()));
         }
+        // it hears nothing any more once it is gone, so that somebody has to tell it
+        let link = self.members.get(id).map(|member| self.links.to(id, &member, Lane::Quick));
         if voters.contains(&id) {
-            self.change(ChangeMembers::RemoveVoters(BTreeSet::from([id]))).await
+            self.change(ChangeMembers::RemoveVoters(BTreeSet::from([id]))).await?;
         } else {
-            self.change(ChangeMembers::RemoveNodes(BTreeSet::from([id]))).await
+            self.change(ChangeMembers::RemoveNodes(BTreeSet::from([id]))).await?;
         }
+        tracing::info!(node = id, "a node was removed");
+        if let Some(link) = link {
+            tokio::spawn(tell_removed(link));
+        }
+        Ok(())
     }
 
     async fn transfer(&self, id: NodeId) -> Result<()> {
@@ -163,6 +178,16 @@ impl Membership {
                 Err(Error::Conflict(format!("{e}\nhint: try again when the change under way is through")))
             }
             Err(e) => Err(unknown(&e)),
+        }
+    }
+}
+
+/// Tells a node that was removed. One that does not answer finds out when it asks to be let in.
+async fn tell_removed(link: Arc<Link>) {
+    for _ in 0..TELL_TIMES {
+        match timeout(TOLD_WITHIN, link.call::<_, ()>(routes::REMOVED, &())).await {
+            Ok(Ok(()) | Err(Failed::Refused(_))) => return,
+            _ => tokio::time::sleep(TOLD_WITHIN).await,
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod decider;
 mod desk;
+mod farewell;
 mod files;
 mod freshness;
 mod join;
@@ -40,8 +41,11 @@ use crate::error::{Error, Result};
 use crate::log::{Answer, Log};
 use crate::state::{Op, Outcome, State};
 use decider::Job;
+use farewell::Farewells;
+pub use farewell::{Farewell, check as check_farewell};
+pub use freshness::Bounds;
 use freshness::Freshness;
-pub use join::{Welcome, prepare, welcome};
+pub use join::{Welcome, joins, leads_to, prepare, welcome};
 use logtime::LogTime;
 use machine::Machine;
 use members::Members;
@@ -90,6 +94,9 @@ pub struct RaftLog {
     authority: PublicKey,
     /// What peers must know of this node.
     own: Member,
+    /// Whether it became a member since it was opened.
+    is_newcomer: bool,
+    farewells: Arc<Farewells>,
     /// End with the log.
     tasks: parking_lot::Mutex<JoinSet<()>>,
 }
@@ -113,6 +120,16 @@ impl RaftLog {
     /// Index of the last log entry that is applied here.
     pub fn applied_index(&self) -> u64 {
         self.raft.metrics().borrow_watched().last_applied.map_or(0, |id| id.index)
+    }
+
+    /// Whether this node became a member since it was opened, by a token.
+    pub fn is_newcomer(&self) -> bool {
+        self.is_newcomer
+    }
+
+    /// Waits until this node is no member of its cluster any more.
+    pub async fn farewell(&self) -> Farewell {
+        self.farewells.heard().await
     }
 
     /// Waits for the log to fail; answers why. A node whose log failed must stop.
@@ -198,6 +215,14 @@ impl Log for RaftLog {
 
     fn refresh(&self) -> Answer<'_, Result<()>> {
         Box::pin(self.fresh.refresh())
+    }
+
+    fn refresh_or_bear(&self) -> Answer<'_, Result<()>> {
+        Box::pin(self.fresh.refresh_or_bear())
+    }
+
+    fn is_alone(&self) -> bool {
+        self.members.count() <= 1
     }
 }
 

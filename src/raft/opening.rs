@@ -15,7 +15,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::decider::{self, Decider, Job};
 use super::desk::{Desk, Gate};
-use super::freshness::{Freshness, Oracle};
+use super::farewell::{self, Farewells};
+use super::freshness::{Bounds, Freshness, Oracle};
 use super::join::{self, Candidate};
 use super::logtime::LogTime;
 use super::members::Members;
@@ -37,10 +38,13 @@ const START_WITHIN: Duration = Duration::from_secs(120);
 /// How long it may take until the leader speaks to a node that it let in: it backs off while nobody answers.
 const SPOKEN_TO_WITHIN: Duration = Duration::from_secs(30);
 
+/// How long the first snapshot may take on its way.
+const FILLED_WITHIN: Duration = Duration::from_secs(3_600);
+
 /// What `raft` wants to be told.
 pub struct Settings {
-    /// How old an answer may be.
-    pub max_staleness: Duration,
+    /// How old answers may be.
+    pub bounds: Bounds,
     /// The cluster's secret.
     pub secret: String,
     /// Where peers knock, and where they are told to: `host:port`. Without a port nobody can join.
@@ -54,8 +58,8 @@ pub struct Settings {
 impl Settings {
     /// Those of a node that is alone and stays so.
     pub fn alone(secret: &str) -> Self {
-        let max_staleness = Duration::from_secs(1);
-        Self { max_staleness, secret: secret.into(), port: None, join: None, reader: false }
+        let bounds = Bounds { max_staleness: Duration::from_secs(1), stale_reads: Duration::ZERO };
+        Self { bounds, secret: secret.into(), port: None, join: None, reader: false }
     }
 }
 
@@ -67,6 +71,7 @@ impl RaftLog {
     /// When a file is damaged, used by another process, or the disk fails; says which. When the cluster to join does
     /// not let this node in.
     pub async fn open(dir: &Path, state: Arc<State>, clock: Arc<dyn Clock>, settings: Settings) -> Result<Arc<Self>> {
+        farewell::check(dir)?;
         let (store, machine) = {
             let (dir, state) = (dir.to_owned(), state.clone());
             blocking(move || files::open(&dir, state)).await?
@@ -82,7 +87,8 @@ impl RaftLog {
         let time = Arc::new(LogTime::starting(clock.clone(), state.stamp()));
         let (queue, jobs) = mpsc::channel(decider::QUEUE_MAX);
         let (elsewhere, strays) = mpsc::channel(decider::QUEUE_MAX);
-        let membership = Membership { raft: raft.clone(), id, members: members.clone() };
+        let membership = Membership { raft: raft.clone(), id, members: members.clone(), links: links.clone() };
+        let farewells = Farewells::of(dir);
         let snapshots = dir.join("snapshots");
         let own_member = Member {
             address: settings.port.as_ref().map(|(_, advertise)| advertise.clone()).unwrap_or_default(),
@@ -105,6 +111,7 @@ impl RaftLog {
                 time: time.clone(),
                 jobs: queue.clone(),
                 strays: elsewhere.clone(),
+                farewells: farewells.clone(),
                 snapshots: snapshots.clone(),
             };
             tasks.spawn(door::serve(listener, acceptor, Arc::new(desk)));
@@ -119,7 +126,7 @@ impl RaftLog {
         };
         tasks.spawn(watch.run(tenure));
         raft.run();
-        take_part(&raft, id, (identity.joins, &own_member), settings.join.as_ref()).await?;
+        let is_newcomer = take_part(&raft, id, (identity.joins, &own_member), settings.join.as_ref()).await?;
 
         let is_alone = raft.voter_ids().eq([id]);
         if is_alone {
@@ -128,7 +135,12 @@ impl RaftLog {
         }
         let oracle =
             Oracle { raft: raft.clone(), id, members: members.clone(), links: links.clone(), time: time.clone() };
-        let fresh = Freshness::start(oracle, clock, settings.max_staleness);
+        let fresh = Freshness::start(oracle, clock, settings.bounds);
+        let (closing, said) = (fresh.clone(), farewells.clone());
+        tasks.spawn(async move {
+            said.heard().await;
+            closing.close();
+        });
         let decider = Decider {
             raft: raft.clone(),
             state: state.clone(),
@@ -164,6 +176,8 @@ impl RaftLog {
             tenure: held,
             authority: authority.key(),
             own: own_member,
+            is_newcomer,
+            farewells,
             tasks: parking_lot::Mutex::new(tasks),
         });
         tokio::spawn(upkeep::keep_up(Arc::downgrade(&log)));
@@ -193,22 +207,29 @@ fn config() -> Result<Config> {
 }
 
 /// Founds a cluster of one in a new directory, or joins the one it was made for; stands for election at once when there
-/// is no other voter.
-async fn take_part(raft: &Raft, id: NodeId, own: (bool, &Member), token: Option<&Token>) -> Result<()> {
+/// is no other voter. Answers whether it became a member now.
+async fn take_part(raft: &Raft, id: NodeId, own: (bool, &Member), token: Option<&Token>) -> Result<bool> {
     let wrong = |e: &dyn std::fmt::Display| Error::broken("the cluster cannot be formed", e);
     let (joins, member) = own;
     if !raft.is_initialized().await.map_err(|e| wrong(&e))? {
         if !joins {
-            return raft.initialize(BTreeMap::from([(id, member.clone())])).await.map_err(|e| wrong(&e));
+            let founded = raft.initialize(BTreeMap::from([(id, member.clone())])).await;
+            return founded.map(|()| false).map_err(|e| wrong(&e));
         }
-        let refused = match token {
-            Some(token) => join::ask_in(token, &Candidate { id, member: member.clone() }).await.err(),
+        let asked = match token {
+            Some(token) => Some(join::ask_in(token, &Candidate { id, member: member.clone() }).await),
             None => None,
         };
-        // who was let in before, and did not live to hear it, is spoken to by the leader
-        let wait = raft.wait(Some(SPOKEN_TO_WITHIN));
+        if let Some(Err(e)) = &asked {
+            tracing::warn!(error = %e, "not let in; perhaps this node was before, and the leader speaks to it");
+        }
+        // who was let in before, and did not live to hear it, is spoken to by the leader; whoever is let in now may get
+        // a snapshot first
+        let within = if let Some(Ok(())) = asked { FILLED_WITHIN } else { SPOKEN_TO_WITHIN };
+        let refused = asked.and_then(Result::err);
+        let wait = raft.wait(Some(within));
         if wait.metrics(|m| m.membership_config.nodes().next().is_some(), "members").await.is_ok() {
-            return Ok(());
+            return Ok(true);
         }
         let missing = "this node was made to join a cluster and is no member yet\nhint: start it with --join TOKEN";
         return Err(refused.unwrap_or_else(|| Error::Broken(missing.into())));
@@ -217,7 +238,7 @@ async fn take_part(raft: &Raft, id: NodeId, own: (bool, &Member), token: Option<
     if voters == [id] {
         raft.trigger().elect(false).await.map_err(|e| wrong(&e))?;
     }
-    Ok(())
+    Ok(false)
 }
 
 /// Waits until this node may decide.

@@ -41,6 +41,7 @@ impl Place {
         let settings = [
             ("SOJOURN_WEB_LISTEN", "127.0.0.1:0"),
             ("SOJOURN_METRICS_LISTEN", ""),
+            ("SOJOURN_CLUSTER_LISTEN", "127.0.0.1:0"),
             ("SOJOURN_WEB_TRUSTED_PROXIES", "127.0.0.0/8"),
         ];
         let settings = settings.map(|(name, value)| (name, value.to_owned())).to_vec();

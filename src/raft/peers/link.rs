@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -66,17 +67,24 @@ pub struct Link {
     /// What each question says of who asks whom.
     headers: hyper::HeaderMap,
     open: Mutex<Option<SendRequest<Sent>>>,
+    /// Whether the peer says that this node is no member.
+    disowned: Arc<AtomicBool>,
 }
 
 impl Link {
     /// A link to `target`; nothing is sent yet.
     pub fn new(target: Target, connector: TlsConnector, headers: hyper::HeaderMap) -> Arc<Self> {
-        Arc::new(Self { target, connector, headers, open: Mutex::new(None) })
+        Arc::new(Self { target, connector, headers, open: Mutex::new(None), disowned: Arc::default() })
     }
 
     /// Where it leads.
     pub fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// Whether the peer, when it was last heard, said that this node is no member of the cluster.
+    pub fn is_disowned(&self) -> bool {
+        self.disowned.load(Ordering::Relaxed)
     }
 
     /// Asks one question.
@@ -107,6 +115,7 @@ impl Link {
                 return Err(if is_unsent { Failed::Unsent(why.to_string()) } else { lost(&why) });
             }
         };
+        self.disowned.store(false, Ordering::Relaxed);
         let status = response.status();
         let body = read(response).await.map_err(|e| lost(&e))?;
         if status != StatusCode::OK {
@@ -150,13 +159,29 @@ impl Link {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;
+        let disowned = self.disowned.clone();
         tokio::spawn(async move {
             if let Err(e) = connection.await {
+                if says_revoked(&e) {
+                    disowned.store(true, Ordering::Relaxed);
+                }
                 tracing::debug!(error = %e, "a connection to a peer ended");
             }
         });
         Ok(sender)
     }
+}
+
+/// Whether the peer ended the connection because the certificate that it was shown is no member's any more.
+fn says_revoked(error: &dyn std::error::Error) -> bool {
+    let mut at = Some(error);
+    while let Some(e) = at {
+        if e.to_string().contains("CertificateRevoked") {
+            return true;
+        }
+        at = e.source();
+    }
+    false
 }
 
 async fn read(response: Response<Incoming>) -> io::Result<Bytes> {

@@ -59,6 +59,11 @@ impl Links {
         link
     }
 
+    /// Whether `node`, when it was last heard, said that this node is no member.
+    pub fn is_disowned_by(&self, node: NodeId) -> bool {
+        self.open.lock().get(&(node, Lane::Quick)).is_some_and(|link| link.is_disowned())
+    }
+
     /// Lets go of connections to nodes that are not members any more.
     pub fn keep(&self, is_member: impl Fn(NodeId) -> bool) {
         self.open.lock().retain(|(node, _), _| is_member(*node));

@@ -18,6 +18,8 @@ pub const OPS: &str = "/ops";
 pub const CLOCK: &str = "/clock";
 /// A wish for the membership, from a member to the leader.
 pub const WISH: &str = "/wish";
+/// That whoever is called was removed from the membership.
+pub const REMOVED: &str = "/removed";
 /// What the node is and how far it has got.
 pub const STATUS: &str = "/status";
 /// The cluster's secret and id, for the holder of a join token.

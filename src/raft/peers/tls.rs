@@ -119,10 +119,13 @@ impl ClientCertVerifier for Doorkeeper {
         if self.guests.may_join(&key) {
             return Ok(ClientCertVerified::assertion());
         }
-        if !self.guests.is_member(&key) {
-            return Err(refused);
+        let verified = self.members.verify_client_cert(end_entity, intermediates, now);
+        match self.guests.is_member(&key) {
+            true => verified,
+            // whoever was a member once is told that it is one no longer; all others hear nothing
+            false if verified.is_ok() => Err(TlsError::InvalidCertificate(CertificateError::Revoked)),
+            false => Err(refused),
         }
-        self.members.verify_client_cert(end_entity, intermediates, now)
     }
 
     fn verify_tls12_signature(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use super::super::{RaftLog, Settings, Token, Wish, prepare, welcome};
+use super::super::{Bounds, RaftLog, Settings, Token, Wish, prepare, welcome};
 use super::{NOW, begin, user};
 use crate::clock::ManualClock;
 use crate::log::Log as _;
@@ -23,7 +23,7 @@ impl Node {
         let address = listener.local_addr().expect("an address").to_string();
         let state = Arc::new(State::open(dir.path()).expect("the state opens"));
         let settings = Settings {
-            max_staleness: Duration::from_secs(1),
+            bounds: Bounds { max_staleness: Duration::from_secs(1), stale_reads: Duration::ZERO },
             secret: secret.into(),
             port: Some((listener, address)),
             join,
