@@ -40,8 +40,8 @@ pub struct Node {
     running: Option<RunningNode>,
     dir: Arc<TempDir>,
     settings: Vec<(&'static str, String)>,
-    /// The token that it was given last.
-    token: Option<String>,
+    /// The token that it is started with.
+    pub token: Option<String>,
     pub clock: Arc<ManualClock>,
     pub url: String,
 }
@@ -64,11 +64,16 @@ impl Node {
 
     /// A new node that joins by this token, with these settings.
     pub async fn joining(token: &str, settings: &[(&'static str, String)], clock: Arc<ManualClock>) -> Self {
-        let dir = Arc::new(tempfile::tempdir().expect("a directory"));
-        let (settings, token) = (settings.to_vec(), Some(token.to_owned()));
-        let mut node = Self { running: None, dir, settings, token, clock, url: String::new() };
+        let mut node = Self { settings: settings.to_vec(), clock, ..Self::unopened(token) };
         node.open().await;
         node
+    }
+
+    /// A node that will join by this token, not started.
+    pub fn unopened(token: &str) -> Self {
+        let dir = Arc::new(tempfile::tempdir().expect("a directory"));
+        let (token, clock) = (Some(token.to_owned()), Arc::new(ManualClock::at(START)));
+        Self { running: None, dir, settings: Vec::new(), token, clock, url: String::new() }
     }
 
     async fn open(&mut self) {
