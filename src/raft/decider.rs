@@ -116,6 +116,8 @@ pub struct Decider {
     pub time: Arc<LogTime>,
     /// The term in which this node may decide, if it leads and has applied that term's first entry.
     pub tenure: watch::Receiver<Option<u64>>,
+    /// Whether nothing is on its way.
+    pub idle: watch::Sender<bool>,
     /// Brings Ops to another leader when this node may not decide.
     pub elsewhere: mpsc::WeakSender<Job>,
 }
@@ -141,6 +143,8 @@ impl Decider {
                 queue.close();
                 waiting.drain(..).for_each(|job| job.refuse(stopped()));
             }
+            // said before it looks whether it may decide: whoever ends the tenure and then finds it idle can be sure
+            self.rest(waiting.is_empty() && flights.is_empty());
             while flights.len() < FLIGHTS_MAX
                 && let Some(flight) = self.depart(&mut waiting, &mut held).await
             {
@@ -150,7 +154,13 @@ impl Decider {
             if self.tenure.borrow().is_none() {
                 waiting.drain(..).for_each(|job| self.send_on(job));
             }
+            self.rest(flights.is_empty());
         }
+        self.rest(true);
+    }
+
+    fn rest(&self, rests: bool) {
+        self.idle.send_if_modified(|idle| std::mem::replace(idle, rests) != rests);
     }
 
     /// Lets somebody else decide.

@@ -44,7 +44,7 @@ impl Members {
     }
 
     /// Takes over what the log says.
-    fn see(&self, stored: &StoredMembership) {
+    pub fn see(&self, stored: &StoredMembership) {
         let members: HashMap<NodeId, Member> = stored.nodes().map(|(id, member)| (*id, member.clone())).collect();
         let key = |(id, member): (&NodeId, &Member)| member.key.as_slice().try_into().ok().map(|key| (key, *id));
         let ids = members.iter().filter_map(key).collect();

@@ -69,6 +69,9 @@ type Raft = types::Raft<Machine>;
 /// How long a stopping node tries to leave a stamp behind.
 const LAST_STAMP_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long what a stopping node decided may take to land.
+const LANDED_WITHIN: Duration = Duration::from_secs(2);
+
 /// The replicated log of this node.
 pub struct RaftLog {
     raft: Raft,
@@ -90,6 +93,11 @@ pub struct RaftLog {
     membership: Membership,
     /// The term in which this node may decide.
     tenure: watch::Receiver<Option<u64>>,
+    /// Says that this node is to decide no more, and hears when nothing of what it decided is on its way.
+    ending: watch::Sender<bool>,
+    idle: watch::Receiver<bool>,
+    /// Says that no question of a peer is answered any more.
+    closing: watch::Sender<bool>,
     /// The key of the cluster's authority.
     authority: PublicKey,
     /// What peers must know of this node.
@@ -97,6 +105,8 @@ pub struct RaftLog {
     /// Whether it became a member since it was opened.
     is_newcomer: bool,
     farewells: Arc<Farewells>,
+    /// Answers peers, until it is told to stop.
+    port: parking_lot::Mutex<JoinSet<()>>,
     /// End with the log.
     tasks: parking_lot::Mutex<JoinSet<()>>,
 }
@@ -174,21 +184,41 @@ impl RaftLog {
         self.tenure.borrow().is_some()
     }
 
-    /// Stops the log; what was accepted lands first or is answered "outcome unknown".
+    /// Stops the log; what was accepted lands first or is answered "outcome unknown". A leader hands over before it
+    /// goes, and what it is asked meanwhile is brought to the next one.
     pub async fn shutdown(&self) {
         if self.leads() {
             let _ = tokio::time::timeout(LAST_STAMP_WITHIN, upkeep::write_stamp(&self.raft, &self.time)).await;
+            self.decide_no_more().await;
             if let Err(e) = self.membership.hand_over().await {
                 tracing::warn!(error = %e, "leadership was not handed over");
             }
         }
+        self.closing.send_replace(true);
         let mut tasks = std::mem::take(&mut *self.tasks.lock());
+        let mut port = std::mem::take(&mut *self.port.lock());
+        // it ends in time by itself
+        while port.join_next().await.is_some() {}
         tasks.abort_all();
         if let Err(e) = self.raft.shutdown().await {
             tracing::warn!(error = %e, "the log did not stop cleanly");
         }
         if let Err(e) = self.store.close().await {
             tracing::warn!(error = %e, "the log was not closed cleanly");
+        }
+    }
+
+    /// Ends the tenure; returns when everything that was decided has landed.
+    async fn decide_no_more(&self) {
+        self.ending.send_replace(true);
+        let (mut tenure, mut idle) = (self.tenure.clone(), self.idle.clone());
+        let ended = async {
+            // a sender that is gone decides nothing either
+            let _ = tenure.wait_for(Option::is_none).await;
+            let _ = idle.wait_for(|idle| *idle).await;
+        };
+        if tokio::time::timeout(LANDED_WITHIN, ended).await.is_err() {
+            tracing::warn!("something that was decided has not landed yet");
         }
     }
 }
@@ -222,7 +252,7 @@ impl Log for RaftLog {
     }
 
     fn is_alone(&self) -> bool {
-        self.members.count() <= 1
+        self.members.count() == 1
     }
 }
 

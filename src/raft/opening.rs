@@ -27,7 +27,7 @@ use super::peers::links::{Links, hex};
 use super::peers::token::Token;
 use super::peers::{door, tls};
 use super::router::Router;
-use super::types::{Member, NodeId};
+use super::types::{Member, NodeId, StoredMembership};
 use super::{Raft, RaftLog, blocking, files, tenure, upkeep};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -97,7 +97,9 @@ impl RaftLog {
         };
 
         let (tenure, held) = watch::channel(None);
-        let mut tasks = tokio::task::JoinSet::new();
+        let (ending, is_over) = watch::channel(false);
+        let (closing, is_closed) = watch::channel(false);
+        let (mut tasks, mut port) = (tokio::task::JoinSet::new(), tokio::task::JoinSet::new());
         if let Some((listener, _)) = settings.port {
             let gate = Gate { members: members.clone(), state: state.clone(), time: time.clone() };
             let acceptor = tls::acceptor(&authority, &own, Arc::new(gate))?;
@@ -114,7 +116,7 @@ impl RaftLog {
                 farewells: farewells.clone(),
                 snapshots: snapshots.clone(),
             };
-            tasks.spawn(door::serve(listener, acceptor, Arc::new(desk)));
+            port.spawn(door::serve(listener, acceptor, Arc::new(desk), is_closed));
         }
         let watch = tenure::Watch {
             raft: raft.clone(),
@@ -123,12 +125,14 @@ impl RaftLog {
             links: links.clone(),
             time: time.clone(),
             state: state.clone(),
+            is_over,
         };
         tasks.spawn(watch.run(tenure));
         raft.run();
         let is_newcomer = take_part(&raft, id, (identity.joins, &own_member), settings.join.as_ref()).await?;
 
-        let is_alone = raft.voter_ids().eq([id]);
+        members.see(&membership_of(&raft).await?);
+        let is_alone = members.voters() == [id];
         if is_alone {
             first_tenure(&raft, held.clone()).await?;
             upkeep::catch_up(&raft, &time, &state).await?;
@@ -136,12 +140,14 @@ impl RaftLog {
         let oracle =
             Oracle { raft: raft.clone(), id, members: members.clone(), links: links.clone(), time: time.clone() };
         let fresh = Freshness::start(oracle, clock, settings.bounds);
-        let (closing, said) = (fresh.clone(), farewells.clone());
+        let (stale, said) = (fresh.clone(), farewells.clone());
         tasks.spawn(async move {
             said.heard().await;
-            closing.close();
+            stale.close();
         });
+        let (idle, rests) = watch::channel(true);
         let decider = Decider {
+            idle,
             raft: raft.clone(),
             state: state.clone(),
             time: time.clone(),
@@ -174,6 +180,10 @@ impl RaftLog {
             links,
             membership,
             tenure: held,
+            ending,
+            idle: rests,
+            closing,
+            port: parking_lot::Mutex::new(port),
             authority: authority.key(),
             own: own_member,
             is_newcomer,
@@ -234,11 +244,17 @@ async fn take_part(raft: &Raft, id: NodeId, own: (bool, &Member), token: Option<
         let missing = "this node was made to join a cluster and is no member yet\nhint: start it with --join TOKEN";
         return Err(refused.unwrap_or_else(|| Error::Broken(missing.into())));
     }
-    let voters: Vec<u64> = raft.voter_ids().collect();
-    if voters == [id] {
+    if membership_of(raft).await?.voter_ids().eq([id]) {
         raft.trigger().elect(false).await.map_err(|e| wrong(&e))?;
     }
     Ok(false)
+}
+
+/// What the log says of the membership, once it was read.
+async fn membership_of(raft: &Raft) -> Result<StoredMembership> {
+    let wait = raft.wait(Some(START_WITHIN));
+    let read = wait.metrics(|m| m.membership_config.nodes().next().is_some(), "members").await;
+    read.map(|metrics| (*metrics.membership_config).clone()).map_err(|e| Error::broken("the log says of no members", e))
 }
 
 /// Waits until this node may decide.

@@ -119,12 +119,20 @@ impl Router {
         };
         let last = fates.iter().map(|fate| if let Fate::Decided { index, .. } = fate { *index } else { 0 }).max();
         let is_applied = self.has_applied(last.unwrap_or(0)).await;
+        let mut undone = Vec::new();
+        let mut why = String::new();
         for (job, fate) in batch.into_iter().zip(fates) {
             match fate {
                 Fate::Decided { index, outcome } if is_applied => job.answer(Decided { index, outcome }),
                 Fate::Decided { .. } | Fate::Unknown => job.refuse(Error::FateUnknown),
-                Fate::NotDone(why) => self.again(job, why),
+                Fate::NotDone(said) => {
+                    why = said;
+                    undone.push(job);
+                }
             }
+        }
+        if !undone.is_empty() {
+            self.later(undone, &why).await;
         }
     }
 

@@ -33,24 +33,30 @@ pub struct Watch {
     pub links: Arc<Links>,
     pub time: Arc<LogTime>,
     pub state: Arc<State>,
+    /// Whether this node is to decide no more, though it leads.
+    pub is_over: watch::Receiver<bool>,
 }
 
 impl Watch {
     /// Tells the term, as long as there is a log and somebody listens. `None` any more when the log has ended.
-    pub async fn run(self, tenure: watch::Sender<Option<u64>>) {
+    pub async fn run(mut self, tenure: watch::Sender<Option<u64>>) {
         let mut metrics = self.raft.metrics();
         loop {
             let (term, leads) = {
                 let seen = metrics.borrow_watched();
                 (seen.current_term, seen.current_leader == Some(seen.id))
             };
-            if !leads {
+            if !leads || *self.is_over.borrow_and_update() {
                 tenure.send_if_modified(|held| held.take().is_some());
             } else if *tenure.borrow() != Some(term) && self.has_applied_own_term(term).await {
                 self.set_time().await;
                 tenure.send_replace(Some(term));
             }
-            if metrics.changed().await.is_err() || tenure.is_closed() {
+            let goes_on = tokio::select! {
+                changed = metrics.changed() => changed.is_ok(),
+                over = self.is_over.changed() => over.is_ok(),
+            };
+            if !goes_on || tenure.is_closed() {
                 tenure.send_replace(None);
                 return;
             }

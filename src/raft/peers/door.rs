@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -30,6 +31,8 @@ const STREAMS_MAX: u32 = 256;
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 /// How often a silent peer is asked whether it lives, and how long it may take to say so.
 const PING_EVERY: Duration = Duration::from_secs(5);
+/// How long a node that stops goes on answering what it was asked before.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 const WINDOW: u32 = 8 << 20;
 /// How long accepting rests when it fails: the process is out of file descriptors.
 const REST: Duration = Duration::from_millis(50);
@@ -50,14 +53,16 @@ pub trait Desk: Send + Sync + 'static {
     fn answer(self: Arc<Self>, caller: PublicKey, question: Request<Incoming>) -> BoxFuture<'static, Answered>;
 }
 
-/// Accepts peers until the future is dropped; connections end with it.
-pub async fn serve(listener: TcpListener, tls: TlsAcceptor, desk: Arc<dyn Desk>) {
+/// Accepts peers until `stop` is true; then answers what was asked, and no more. Dropped, it ends all connections at
+/// once.
+pub async fn serve(listener: TcpListener, tls: TlsAcceptor, desk: Arc<dyn Desk>, mut stop: watch::Receiver<bool>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut open = JoinSet::new();
-    loop {
+    'open: loop {
         let permit = room.clone().acquire_owned().await.expect("nobody closes it");
         let stream = loop {
             tokio::select! {
+                () = told_to(&mut stop) => break 'open,
                 Some(_) = open.join_next(), if !open.is_empty() => {}
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => break stream,
@@ -68,17 +73,27 @@ pub async fn serve(listener: TcpListener, tls: TlsAcceptor, desk: Arc<dyn Desk>)
                 },
             }
         };
-        let (tls, desk) = (tls.clone(), desk.clone());
+        let (tls, desk, stop) = (tls.clone(), desk.clone(), stop.clone());
         open.spawn(async move {
             let _permit = permit;
-            if let Err(e) = converse(stream, tls, desk).await {
+            if let Err(e) = converse(stream, tls, desk, stop).await {
                 tracing::debug!(error = %e, "a peer's connection ended");
             }
         });
     }
+    drop(listener);
+    let answered = async { while open.join_next().await.is_some() {} };
+    if timeout(ANSWERED_WITHIN, answered).await.is_err() {
+        tracing::debug!("a peer's question was not answered to its end");
+    }
 }
 
-async fn converse(stream: TcpStream, tls: TlsAcceptor, desk: Arc<dyn Desk>) -> io::Result<()> {
+async fn converse(
+    stream: TcpStream,
+    tls: TlsAcceptor,
+    desk: Arc<dyn Desk>,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let stream = timeout(HANDSHAKE_WITHIN, tls.accept(stream)).await.map_err(io::Error::other)??;
     let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
@@ -87,7 +102,7 @@ async fn converse(stream: TcpStream, tls: TlsAcceptor, desk: Arc<dyn Desk>) -> i
         let answer = desk.clone().answer(caller, question);
         async move { Ok::<_, Infallible>(told(answer.await)) }
     });
-    Builder::new(TokioExecutor::new())
+    let connection = Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
@@ -95,9 +110,18 @@ async fn converse(stream: TcpStream, tls: TlsAcceptor, desk: Arc<dyn Desk>) -> i
         .max_concurrent_streams(STREAMS_MAX)
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_EVERY)
-        .serve_connection(TokioIo::new(stream), service)
-        .await
-        .map_err(io::Error::other)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    tokio::select! {
+        ended = &mut connection => return ended.map_err(io::Error::other),
+        () = told_to(&mut stop) => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await.map_err(io::Error::other)
+}
+
+async fn told_to(stop: &mut watch::Receiver<bool>) {
+    // a sender that is gone is a node that is gone
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 fn told(answered: Answered) -> Response<Full<Bytes>> {

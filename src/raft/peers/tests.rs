@@ -64,7 +64,8 @@ async fn open() -> Port {
     let address = listener.local_addr().expect("an address").to_string();
     let (list, own) = (Arc::new(List::default()), PrivateKey::of_seed(&[1; 32]));
     let acceptor = tls::acceptor(&authority(), &own, list.clone()).expect("TLS");
-    let task = tokio::spawn(door::serve(listener, acceptor, Arc::new(Echo)));
+    let stop = tokio::sync::watch::channel(false).1;
+    let task = tokio::spawn(door::serve(listener, acceptor, Arc::new(Echo), stop));
     Port { address, list, own: own.public(), task }
 }
 
