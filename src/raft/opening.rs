@@ -198,12 +198,14 @@ impl RaftLog {
     }
 }
 
+/// A voter stands for election when it has heard nothing for the longest of the timeouts and its own one more: a killed
+/// leader is missed for 0.55 to 0.7 s. Pre-votes keep a node that was merely slow from unseating anybody.
 fn config() -> Result<Config> {
     let config = Config {
         cluster_name: "sojourn".into(),
-        heartbeat_interval: 100,
-        election_timeout_min: 400,
-        election_timeout_max: 800,
+        heartbeat_interval: 60,
+        election_timeout_min: 200,
+        election_timeout_max: 350,
         install_snapshot_timeout: 60_000,
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: 1_000,

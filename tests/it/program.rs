@@ -99,7 +99,12 @@ impl Place {
 
     /// Starts a node, which may or may not come up.
     pub fn spawn(&self) -> Starting {
-        Starting::of(self.command(&["serve"]))
+        self.spawn_with(&["serve"])
+    }
+
+    /// The same with these arguments.
+    pub fn spawn_with(&self, args: &[&str]) -> Starting {
+        Starting::of(self.command(args))
     }
 
     /// Starts a node and waits until its doors are open.
