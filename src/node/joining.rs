@@ -33,14 +33,13 @@ pub async fn secret(directory: &Directory, config: &Config, token: Option<&Token
     raft::check_farewell(&config.data)?;
     let (has_log, has_secret) = (directory.has("log.redb")?, directory.has("secret")?);
     match token {
-        Some(token) if has_log && has_secret => {
-            if !raft::leads_to(token, &directory.secret()?) {
-                return Err(Error::Conflict(
-                    "the data directory holds a node of another cluster than the token's\nhint: a node joins with an \
-                     empty data directory"
-                        .into(),
-                ));
-            }
+        Some(token) if has_log && has_secret && raft::leads_to(token, &directory.secret()?) => {}
+        Some(_) if has_log && has_secret => {
+            return Err(Error::Conflict(
+                "the data directory holds a node of another cluster than the token's\nhint: a node joins with an empty \
+                 data directory"
+                    .into(),
+            ));
         }
         Some(token) => {
             tracing::info!(cluster = token.address, "joining");

@@ -138,7 +138,7 @@ impl LogTime {
         let agree = walls.iter().filter(|wall| (*wall - median_us).abs() <= AGREE_US).count();
         self.offset_us.store(median_us, Ordering::Relaxed);
         self.is_set.store(true, Ordering::Relaxed);
-        agree > (voters.len() + 1) / 2
+        2 * agree > voters.len() + 1
     }
 }
 

@@ -50,6 +50,9 @@ impl Watch {
                 tenure.send_if_modified(|held| held.take().is_some());
             } else if *tenure.borrow() != Some(term) && self.has_applied_own_term(term).await {
                 self.set_time().await;
+                if self.members.count() > 1 {
+                    tracing::info!(term, "this node leads");
+                }
                 tenure.send_replace(Some(term));
             }
             let goes_on = tokio::select! {

@@ -3,12 +3,14 @@
 //! Log time is bent towards the wall clock and written down, so that a node that comes up with its clock set back goes
 //! on from the last stamp; a snapshot is written when the log has grown enough to make a start slow.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver as _;
 
 use super::logtime::{self, LogTime};
+use super::types::NodeId;
 use super::{Raft, RaftLog, blocking, meters};
 use crate::state::{Record, State};
 
@@ -47,12 +49,13 @@ pub async fn catch_up(raft: &Raft, time: &LogTime, state: &std::sync::Arc<State>
 pub async fn keep_up(log: std::sync::Weak<RaftLog>) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let (mut warned, mut belonging) = (false, Belonging::default());
+    let (mut warned, mut belonging, mut down) = (false, Belonging::default(), HashSet::new());
     loop {
         ticks.tick().await;
         let Some(log) = log.upgrade() else { return };
         let leads = log.leads();
         log.links.keep(|id| log.members.has(id));
+        say_who_is_down(&log, &mut down);
         if belonging.has_ended(&log).await {
             let farewells = log.farewells.clone();
             // a task that cannot run is one of a process that ends
@@ -85,6 +88,24 @@ pub async fn keep_up(log: std::sync::Weak<RaftLog>) {
             tracing::warn!(error = %e, "no snapshot");
         }
     }
+}
+
+/// Says once when a member can be reached no more, and once when it can again.
+fn say_who_is_down(log: &RaftLog, down: &mut HashSet<NodeId>) {
+    for (id, member, _) in log.members.all() {
+        match (log.links.is_down(id), down.contains(&id)) {
+            (true, false) => {
+                down.insert(id);
+                tracing::warn!(node = id, address = member.address, "another node cannot be reached");
+            }
+            (false, true) => {
+                down.remove(&id);
+                tracing::info!(node = id, address = member.address, "another node can be reached again");
+            }
+            _ => {}
+        }
+    }
+    down.retain(|id| log.members.has(*id));
 }
 
 /// For how many rounds most voters must say that this node is none of theirs: a member that has just come is not known

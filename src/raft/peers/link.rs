@@ -67,6 +67,8 @@ pub struct Link {
     /// What each question says of who asks whom.
     headers: hyper::HeaderMap,
     open: Mutex<Option<SendRequest<Sent>>>,
+    /// Whether the last try to connect failed.
+    down: AtomicBool,
     /// Whether the peer says that this node is no member.
     disowned: Arc<AtomicBool>,
 }
@@ -74,12 +76,24 @@ pub struct Link {
 impl Link {
     /// A link to `target`; nothing is sent yet.
     pub fn new(target: Target, connector: TlsConnector, headers: hyper::HeaderMap) -> Arc<Self> {
-        Arc::new(Self { target, connector, headers, open: Mutex::new(None), disowned: Arc::default() })
+        Arc::new(Self {
+            target,
+            connector,
+            headers,
+            open: Mutex::new(None),
+            down: AtomicBool::new(false),
+            disowned: Arc::default(),
+        })
     }
 
     /// Where it leads.
     pub fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// Whether the peer could not be reached when that was last tried.
+    pub fn is_down(&self) -> bool {
+        self.down.load(Ordering::Relaxed)
     }
 
     /// Whether the peer, when it was last heard, said that this node is no member of the cluster.
@@ -131,11 +145,13 @@ impl Link {
             return Ok(sender.clone());
         }
         *open = None;
+        self.down.store(true, Ordering::Relaxed);
         let unsent = |why: String| Failed::Unsent(format!("{}: {why}", self.target.address));
         let connected =
             timeout(CONNECT_WITHIN, self.connect()).await.map_err(|_| unsent("no connection in time".into()))?;
         let sender = connected.map_err(|e| unsent(e.to_string()))?;
         *open = Some(sender.clone());
+        self.down.store(false, Ordering::Relaxed);
         Ok(sender)
     }
 

@@ -59,6 +59,11 @@ impl Links {
         link
     }
 
+    /// Whether `node` could not be reached when that was last tried.
+    pub fn is_down(&self, node: NodeId) -> bool {
+        self.open.lock().get(&(node, Lane::Quick)).is_some_and(|link| link.is_down())
+    }
+
     /// Whether `node`, when it was last heard, said that this node is no member.
     pub fn is_disowned_by(&self, node: NodeId) -> bool {
         self.open.lock().get(&(node, Lane::Quick)).is_some_and(|link| link.is_disowned())
