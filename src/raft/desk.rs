@@ -6,6 +6,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, Bytes};
 use futures_util::FutureExt as _;
@@ -45,6 +46,10 @@ const ENTRIES_MAX: usize = 64 << 20;
 const QUESTION_MAX: usize = 8 << 20;
 /// Most bytes of what stands in front of a snapshot.
 const HEAD_MAX: u32 = 1 << 20;
+
+/// How long a wish is said again while nobody does anything about it, and how often.
+const GRANTED_WITHIN: Duration = Duration::from_secs(10);
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What answers.
 pub struct Desk {
@@ -221,8 +226,22 @@ impl Desk {
         Membership { raft, id: self.id, members, links }
     }
 
-    /// Has a wish granted by whoever leads.
+    /// Has a wish granted by whoever leads, before long: the token that was used for it is gone.
     async fn granted(&self, wish: Wish) -> Answered {
+        let begun = Instant::now();
+        loop {
+            match self.try_granted(wish.clone()).await {
+                Err(refusal)
+                    if refusal.status == StatusCode::SERVICE_UNAVAILABLE && begun.elapsed() < GRANTED_WITHIN =>
+                {
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+                granted => return granted,
+            }
+        }
+    }
+
+    async fn try_granted(&self, wish: Wish) -> Answered {
         let leader = self.raft.metrics().borrow_watched().current_leader;
         let leader = leader.ok_or_else(|| not_now(&"no leader is known at the moment"))?;
         if leader == self.id {
