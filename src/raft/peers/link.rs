@@ -151,14 +151,14 @@ impl Link {
             return Ok(sender.clone());
         }
         *open = None;
-        self.down.store(true, Ordering::Relaxed);
         let unsent = |why: String| Failed::Unsent(format!("{}: {why}", self.target.address));
-        let connected =
-            timeout(CONNECT_WITHIN, self.connect()).await.map_err(|_| unsent("no connection in time".into()))?;
-        let sender = connected.map_err(|e| unsent(e.to_string()))?;
-        *open = Some(sender.clone());
-        self.down.store(false, Ordering::Relaxed);
-        Ok(sender)
+        let connected = match timeout(CONNECT_WITHIN, self.connect()).await {
+            Ok(connected) => connected.map_err(|e| unsent(e.to_string())),
+            Err(_) => Err(unsent("no connection in time".into())),
+        };
+        self.down.store(connected.is_err(), Ordering::Relaxed);
+        *open = connected.as_ref().ok().cloned();
+        connected
     }
 
     async fn connect(&self) -> io::Result<SendRequest<Sent>> {
