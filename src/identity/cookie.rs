@@ -105,23 +105,6 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|d| u8::try_from(d).ok())
 }
 
-/// The values that a `Cookie` header has for `name`, in order, as the npm package `cookie` finds them: names compared
-/// exactly, blanks around both trimmed, a pair of double quotes taken off, parts without `=` skipped.
-pub fn values<'a>(header: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
-    header.split(';').filter_map(move |pair| {
-        let (key, value) = pair.split_once('=')?;
-        if trimmed(key) != name {
-            return None;
-        }
-        let value = trimmed(value);
-        Some(value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value))
-    })
-}
-
-fn trimmed(text: &str) -> &str {
-    text.trim_matches([' ', '\t'])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,21 +217,6 @@ mod tests {
     fn the_longest_cookie_of_ours_is_well_inside_the_limit() {
         let longest = vectors().cookies.iter().map(|(_, _, cookie)| cookie.len()).max();
         assert!(longest.is_some_and(|l| l < 171), "{longest:?}");
-    }
-
-    #[test]
-    fn a_header_is_read_as_express_reads_it() {
-        let all = |header, name| values(header, name).collect::<Vec<_>>();
-        assert_eq!(all("a=1; x=2; b=3", "x"), ["2"]);
-        assert_eq!(all("x=1;x=2", "x"), ["1", "2"]);
-        assert_eq!(all("  x =\t 1 \t; y=2", "x"), ["1"]);
-        assert_eq!(all("x=\"1\"", "x"), ["1"]);
-        assert_eq!(all("x=\"1", "x"), ["\"1"]);
-        assert_eq!(all("x=\"\"", "x"), [""]);
-        assert_eq!(all("x=a=b", "x"), ["a=b"]);
-        assert_eq!(all("x=", "x"), [""]);
-        assert_eq!(all("x; X=1; xx=1; =1; ;;", "x"), Vec::<&str>::new());
-        assert_eq!(all("", "x"), Vec::<&str>::new());
     }
 
     proptest! {

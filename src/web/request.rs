@@ -165,10 +165,13 @@ pub(super) fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     if values.next().is_some() { None } else { first.to_str().ok() }
 }
 
-/// The value of `name=value`. One that is not UTF-8 is none that we set; it is not allowed to hide the others.
+/// The value of `name=value`, found as the npm package `cookie` finds it: the name compared exactly, blanks around both
+/// trimmed, a pair of double quotes taken off. One that is not UTF-8 is none that we set; it is not allowed to hide the
+/// others.
 fn valued<'a>(piece: &'a [u8], name: &str) -> Option<&'a str> {
-    let value = piece.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-    std::str::from_utf8(value).ok()
+    let value = piece.strip_prefix(name.as_bytes())?.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
+    let bare = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value);
+    std::str::from_utf8(bare).ok()
 }
 
 /// A form's fields as JSON would have them.
@@ -315,6 +318,25 @@ pub(super) mod tests {
         let cookies = request.cookies(&settings);
         assert_eq!(cookies.session[..], ["one", "two", "three"]);
         assert_eq!(cookies.own[..], ["x"]);
+    }
+
+    #[test]
+    fn a_cookie_header_is_read_as_express_reads_it() {
+        let settings = Settings::of("http://localhost");
+        let all = |header: &str| {
+            let request = with(plain(), header::COOKIE, header);
+            request.cookies(&settings).session.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(all("a=1; sojourn=2; b=3"), ["2"]);
+        assert_eq!(all("sojourn=1;sojourn=2"), ["1", "2"]);
+        assert_eq!(all("  sojourn =\t 1 \t; y=2"), ["1"]);
+        assert_eq!(all("sojourn=\"1\""), ["1"]);
+        assert_eq!(all("sojourn=\"1"), ["\"1"]);
+        assert_eq!(all("sojourn=\"\""), [""]);
+        assert_eq!(all("sojourn=a=b"), ["a=b"]);
+        assert_eq!(all("sojourn="), [""]);
+        assert_eq!(all("sojourn; Sojourn=1; sojournx=1; =1; ;;"), Vec::<String>::new());
+        assert_eq!(all(""), Vec::<String>::new());
     }
 
     #[test]
