@@ -1,5 +1,7 @@
 //! Sessions: beginning them, changing what is in them, listing and ending them.
 
+use std::fmt;
+
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
@@ -16,7 +18,7 @@ use super::Session;
 const DRAWS: usize = 3;
 
 /// What sets a cookie: the doors turn this into `Set-Cookie`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Granted {
     /// The session as it stands.
     pub session: Session,
@@ -26,6 +28,14 @@ pub struct Granted {
     pub own: String,
     /// How long the cookies outlive the browser, seconds; `None`: not at all.
     pub max_age_secs: Option<i64>,
+}
+
+/// Cookies are never printed.
+impl fmt::Debug for Granted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { session, max_age_secs, .. } = self;
+        f.debug_struct("Granted").field("session", session).field("max_age_secs", max_age_secs).finish_non_exhaustive()
+    }
 }
 
 /// One of a user's sessions, for listing.

@@ -3,6 +3,7 @@
 //! The order is: signature, entry, deadline, epoch, user, and last whether this node is fresh enough to believe what it
 //! read. A cookie that is validly signed is called unknown only after asking the leader. Nothing is ever created here.
 
+use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -17,12 +18,19 @@ use crate::error::{Error, Result};
 use crate::state::{Entry, Glance, Key, UserRow};
 
 /// The cookies a browser sent that concern us: undecoded values, in the order sent.
-#[derive(Debug, Default, Clone)]
+#[derive(Default, Clone)]
 pub struct Cookies<'a> {
     /// Values of the session cookie.
     pub session: SmallVec<[&'a str; 2]>,
     /// Values of the second, host-only cookie.
     pub own: SmallVec<[&'a str; 2]>,
+}
+
+/// Whoever holds them is signed in: only how many there are is ever printed.
+impl fmt::Debug for Cookies<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cookies({} session, {} own)", self.session.len(), self.own.len())
+    }
 }
 
 /// Whoever sent a request.
@@ -47,7 +55,7 @@ impl Visitor {
 }
 
 /// A live session.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Session {
     /// The session id.
     pub sid: String,
@@ -55,6 +63,13 @@ pub struct Session {
     pub key: Key,
     /// The entry as read.
     pub entry: Entry,
+}
+
+/// Only the public name is ever printed.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Session({})", self.handle())
+    }
 }
 
 impl Session {
@@ -164,4 +179,29 @@ impl Identity {
 
 fn holds(digest: &[u8], own: &[&str]) -> bool {
     own.iter().any(|own| own_digest(own).ct_eq(digest).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Granted;
+    use super::*;
+
+    #[test]
+    fn what_is_printed_opens_no_session() {
+        let key = Key::session("sess:", "TheSessionId");
+        let entry = Entry::plain(br#"{"mine":"TheValue"}"#, Millis::MAX, 0);
+        let session = Session { sid: "TheSessionId".to_owned(), key, entry };
+        let cookies = Cookies { session: SmallVec::from_slice(&["s%3ATheSessionId.x"]), own: SmallVec::new() };
+        let granted = Granted {
+            session: session.clone(),
+            cookie: "s%3ATheSessionId.x".to_owned(),
+            own: "TheOwnCookie".to_owned(),
+            max_age_secs: None,
+        };
+        let visitor = Visitor { session: Some(session), user: None, own: true };
+        let printed = format!("{cookies:?} {granted:?} {visitor:#?}");
+        assert!(printed.contains(&handle(&Key::session("sess:", "TheSessionId"))), "{printed}");
+        assert!(!printed.contains("TheSessionId") && !printed.contains("TheOwnCookie"), "{printed}");
+        assert!(!printed.contains("TheValue"), "{printed}");
+    }
 }
