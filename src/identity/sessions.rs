@@ -231,9 +231,9 @@ impl Identity {
     /// The visitor's live sessions, newest first.
     ///
     /// # Errors
-    /// `NotSignedIn`.
+    /// As for [`Visitor::owner`].
     pub async fn sessions(&self, visitor: &Visitor) -> Result<Vec<Listed>> {
-        let (user, current) = visitor.signed_in()?;
+        let (user, current) = visitor.owner()?;
         let mut listed: Vec<Listed> =
             self.live_sessions_of(&user.id).iter().map(|session| listed(session, Some(current))).collect();
         listed.sort_by(|a, b| b.begun.cmp(&a.begun).then_with(|| a.handle.cmp(&b.handle)));
@@ -254,9 +254,9 @@ impl Identity {
     /// Ends one of the visitor's own sessions.
     ///
     /// # Errors
-    /// `NotSignedIn`; `NotFound` when it is not theirs.
+    /// As for [`Visitor::owner`]; `NotFound` when it is not theirs.
     pub async fn end_session(&self, visitor: &Visitor, named: &str) -> Result<()> {
-        let (user, _) = visitor.signed_in()?;
+        let (user, _) = visitor.owner()?;
         let session = self.live_sessions_of(&user.id).into_iter().find(|session| handle(&session.key) == named);
         let session = session.ok_or(Error::NotFound("session"))?;
         self.log.submit(Op::End(vec![session.key])).await.map(|_| ())
@@ -265,9 +265,9 @@ impl Identity {
     /// Ends all of the visitor's sessions but this one; answers how many.
     ///
     /// # Errors
-    /// `NotSignedIn`.
+    /// As for [`Visitor::owner`].
     pub async fn end_others(&self, visitor: &Visitor) -> Result<u64> {
-        let (user, session) = visitor.signed_in()?;
+        let (user, session) = visitor.owner()?;
         let op = Op::EndUser(EndUser { user: user.id.clone(), keep: Some(session.key.clone()) });
         match self.log.submit(op).await? {
             Outcome::Ended(count) => Ok(count),

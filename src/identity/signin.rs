@@ -166,10 +166,10 @@ impl Identity {
     /// Replaces the visitor's password and ends their other sessions.
     ///
     /// # Errors
-    /// `NotSignedIn`; `Forbidden` when `current` is wrong; `Unacceptable`; `TooMany`; `Conflict` when somebody else
-    /// replaced the password meanwhile.
+    /// As for [`Visitor::owner`]; `Forbidden` when `current` is wrong; `Unacceptable`; `TooMany`; `Conflict` when
+    /// somebody else replaced the password meanwhile.
     pub async fn change_password(&self, visitor: &Visitor, current: &str, new: &str, client: &Client) -> Result<()> {
-        let (user, session) = visitor.signed_in()?;
+        let (user, session) = visitor.owner()?;
         if current.is_empty() || new.is_empty() {
             return Err(Error::Malformed("Please fill in all the fields.".into()));
         }
@@ -195,9 +195,9 @@ impl Identity {
     /// Changes the visitor's names.
     ///
     /// # Errors
-    /// `NotSignedIn`; `Unacceptable`.
+    /// As for [`Visitor::owner`]; `Unacceptable`.
     pub async fn set_names(&self, visitor: &Visitor, first: &str, last: &str) -> Result<Arc<User>> {
-        let (user, _) = visitor.signed_in()?;
+        let (user, _) = visitor.owner()?;
         let first_name = name::normalise("first_name", first)?;
         let last_name = name::normalise("last_name", last)?;
         self.done(UserChange::SetNames { user: user.id.clone(), first_name, last_name }, None).await?;

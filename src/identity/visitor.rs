@@ -40,7 +40,7 @@ pub struct Visitor {
     pub session: Option<Session>,
     /// Who they are, if they signed in and may.
     pub user: Option<Arc<User>>,
-    /// Whether they also hold the second cookie: what `/account` and `/admin` want.
+    /// Whether they also hold the second cookie; see [`Visitor::owner`].
     pub own: bool,
 }
 
@@ -55,6 +55,21 @@ impl Visitor {
 }
 
 /// A live session.
+
+    /// The same, for what concerns the account as a whole: its password, its names, the list of its sessions and their
+    /// end. Apps on the same domain are sent the session cookie, and may act in that session; what reaches beyond it
+    /// also wants the second cookie, at every door.
+    ///
+    /// # Errors
+    /// `NotSignedIn`; `Forbidden` without the second cookie.
+    pub fn owner(&self) -> Result<(&Arc<User>, &Session)> {
+        let signed_in = self.signed_in()?;
+        if self.own {
+            return Ok(signed_in);
+        }
+        let why = "This takes the second cookie that signing in sets, and it was not sent. Sign in again to get one.";
+        Err(Error::Forbidden(why.into()))
+    }
 #[derive(Clone)]
 pub struct Session {
     /// The session id.

@@ -17,7 +17,7 @@ use crate::web::{Door, Reply, Request, health, reply};
 
 #[derive(OpenApi)]
 #[openapi(
-    modifiers(&SessionCookie),
+    modifiers(&BothCookies),
     info(title = "Sojourn", description = "Sign-in and shared sessions for a fleet of services.", license(name = "MIT OR Apache-2.0")),
     paths(
         signin::signup,
@@ -43,15 +43,18 @@ use crate::web::{Door, Reply, Request, health, reply};
 )]
 struct Document;
 
-/// What most operations want to see.
-struct SessionCookie;
+/// What most operations want to see, and what those on the account as a whole want besides.
+struct BothCookies;
 
-impl Modify for SessionCookie {
+impl Modify for BothCookies {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let text = "set by sign-in; named `__Host-sojourn` on https, `__Secure-sojourn` with a domain";
         let cookie = ApiKey::Cookie(ApiKeyValue::with_description("sojourn", text));
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("session", SecurityScheme::ApiKey(cookie));
+        let text = "set by sign-in, for this host alone; named `__Host-sojourn-own` on https";
+        let own = ApiKey::Cookie(ApiKeyValue::with_description("sojourn-own", text));
+        components.add_security_scheme("own", SecurityScheme::ApiKey(own));
     }
 }
 
