@@ -9,7 +9,7 @@ use super::visitor::{handle, own_digest};
 use super::{Client, Identity, User, Visitor, agent, attempts, beers, express};
 use crate::clock::Millis;
 use crate::error::{Error, Result};
-use crate::state::{Begin, Edit, EndUser, Forgiven, Op, Outcome, Proof, SignedIn};
+use crate::state::{Begin, Edit, EndUser, Forgiven, Op, Outcome, Proof, SignedIn, edited};
 use crate::{limits, random};
 
 use super::Session;
@@ -216,8 +216,7 @@ impl Identity {
         add: Vec<(String, i64)>,
         client: &Client,
     ) -> Result<Granted> {
-        let mut data: Map<String, Value> = patch.into_iter().filter(|(_, value)| !value.is_null()).collect();
-        data.extend(add.into_iter().map(|(name, by)| (name, Value::from(by))));
+        let data = first_data(patch, &add)?;
         if data.is_empty() {
             return Err(unacceptable("There is nothing to store, and no session is begun for nothing.".into()));
         }
@@ -280,6 +279,13 @@ pub(super) fn listed(session: &Session, current: Option<&Session>) -> Listed {
     let facts = session.glance();
     let (address, agent) = session.entry.facts().map(|facts| (facts.address, facts.agent)).unwrap_or_default();
     Listed {
+/// What a first write leaves in a session: the same merge into nothing as later ones are into what is there.
+fn first_data(patch: Map<String, Value>, add: &[(String, i64)]) -> Result<Map<String, Value>> {
+    let merged = edited(b"{}", &Value::Object(patch).to_string(), add);
+    let merged = merged.ok_or_else(|| Error::Broken("an object was not merged".into()))?;
+    serde_json::from_str(&merged).map_err(|e| Error::broken("a merged object", e))
+}
+
         handle: session.handle(),
         begun: facts.begun,
         expires: session.expires(),
