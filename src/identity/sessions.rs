@@ -22,7 +22,10 @@ const DRAWS: usize = 3;
 pub struct Granted {
     /// The session as it stands.
     pub session: Session,
-    /// The value of the session cookie, signed and percent-encoded.
+    /// The value of the session cookie, signed and percent-encoded; empty when the browser has this very cookie. It is
+    /// set when the session begins, and once more after the secret changed. Writes alone never set it (as
+    /// `express-session` with `rolling: false` has it): with "remember me" a session's end does not slide, and without
+    /// it the cookie ends with the browser.
     pub cookie: String,
     /// The value of the second cookie; empty when the session did not begin just now, or nobody signed in.
     pub own: String,
@@ -198,8 +201,9 @@ impl Identity {
         match self.log.submit(Op::Edit(edit)).await? {
             Outcome::Session(entry) => {
                 let session = Session { entry, ..session.clone() };
+                let cookie = if visitor.outdated { self.signer.sign(&session.sid) } else { String::new() };
                 let max_age_secs = session.glance().remember().then(|| session.expires_in(self.now()));
-                Ok(Granted { cookie: self.signer.sign(&session.sid), session, own: String::new(), max_age_secs })
+                Ok(Granted { session, cookie, own: String::new(), max_age_secs })
             }
             // what was meant for somebody's session goes into no other
             Outcome::Gone if session.entry.is_signed() => Err(Error::NotSignedIn),
@@ -275,10 +279,6 @@ impl Identity {
     }
 }
 
-pub(super) fn listed(session: &Session, current: Option<&Session>) -> Listed {
-    let facts = session.glance();
-    let (address, agent) = session.entry.facts().map(|facts| (facts.address, facts.agent)).unwrap_or_default();
-    Listed {
 /// What a first write leaves in a session: the same merge into nothing as later ones are into what is there.
 fn first_data(patch: Map<String, Value>, add: &[(String, i64)]) -> Result<Map<String, Value>> {
     let merged = edited(b"{}", &Value::Object(patch).to_string(), add);
@@ -286,6 +286,10 @@ fn first_data(patch: Map<String, Value>, add: &[(String, i64)]) -> Result<Map<St
     serde_json::from_str(&merged).map_err(|e| Error::broken("a merged object", e))
 }
 
+pub(super) fn listed(session: &Session, current: Option<&Session>) -> Listed {
+    let facts = session.glance();
+    let (address, agent) = session.entry.facts().map(|facts| (facts.address, facts.agent)).unwrap_or_default();
+    Listed {
         handle: session.handle(),
         begun: facts.begun,
         expires: session.expires(),

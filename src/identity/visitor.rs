@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use smallvec::SmallVec;
 use subtle::ConstantTimeEq as _;
 
+use super::cookie::Verified;
 use super::{Identity, User, express};
 use crate::clock::Millis;
 use crate::error::{Error, Result};
@@ -42,6 +43,8 @@ pub struct Visitor {
     pub user: Option<Arc<User>>,
     /// Whether they also hold the second cookie; see [`Visitor::owner`].
     pub own: bool,
+    /// Whether their cookie was signed with a secret that signs no more: the next write sets it anew.
+    pub outdated: bool,
 }
 
 impl Visitor {
@@ -52,9 +55,6 @@ impl Visitor {
     pub fn signed_in(&self) -> Result<(&Arc<User>, &Session)> {
         self.user.as_ref().zip(self.session.as_ref()).ok_or(Error::NotSignedIn)
     }
-}
-
-/// A live session.
 
     /// The same, for what concerns the account as a whole: its password, its names, the list of its sessions and their
     /// end. Apps on the same domain are sent the session cookie, and may act in that session; what reaches beyond it
@@ -70,6 +70,9 @@ impl Visitor {
         let why = "This takes the second cookie that signing in sets, and it was not sent. Sign in again to get one.";
         Err(Error::Forbidden(why.into()))
     }
+}
+
+/// A live session.
 #[derive(Clone)]
 pub struct Session {
     /// The session id.
@@ -151,7 +154,7 @@ impl Identity {
         if cookies.session.iter().any(|other| other != first) {
             return Err(Error::Malformed("Two different session cookies were sent.".into()));
         }
-        let Some(sid) = self.signer.verify(first) else { return Ok(Visitor::default()) };
+        let Some(Verified { sid, outdated }) = self.signer.verify(first) else { return Ok(Visitor::default()) };
         let now = self.now();
         let mut look = self.look(&sid, now);
         if matches!(look, Look::Nothing) || !self.log.is_fresh() {
@@ -171,7 +174,7 @@ impl Identity {
             self.touches.touch(&session.key);
         }
         let own = row.is_some() && holds(facts.own(), &cookies.own);
-        Ok(Visitor { own, user: row.map(|row| row.user.clone()), session: Some(session) })
+        Ok(Visitor { own, user: row.map(|row| row.user.clone()), session: Some(session), outdated })
     }
 
     /// The session as it stands in memory: one generation for session, epoch and user.
@@ -213,7 +216,7 @@ mod tests {
             own: "TheOwnCookie".to_owned(),
             max_age_secs: None,
         };
-        let visitor = Visitor { session: Some(session), user: None, own: true };
+        let visitor = Visitor { session: Some(session), ..Visitor::default() };
         let printed = format!("{cookies:?} {granted:?} {visitor:#?}");
         assert!(printed.contains(&handle(&Key::session("sess:", "TheSessionId"))), "{printed}");
         assert!(!printed.contains("TheSessionId") && !printed.contains("TheOwnCookie"), "{printed}");

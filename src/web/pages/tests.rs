@@ -40,7 +40,7 @@ fn visitor(text: &str) -> Visitor {
         disabled: false,
         shown: Default::default(),
     };
-    Visitor { session: None, user: Some(Arc::new(user)), own: true }
+    Visitor { user: Some(Arc::new(user)), own: true, ..Visitor::default() }
 }
 
 fn session() -> SessionView {
