@@ -44,6 +44,9 @@ pub const EMAIL_BYTES_MAX: usize = 254;
 pub const NAME_CHARS_MAX: usize = 100;
 /// Most passwords that wait to be hashed; the next one is told to come back.
 pub const HASH_QUEUE_MAX: usize = 64;
+/// Longest time that a refused sign-in is drawn out to, so that accounts with an imported hash are not told from those
+/// that do not exist. bcrypt of cost 13 fits.
+pub const REFUSAL_MAX: Duration = Duration::from_secs(1);
 /// How long a one-time link is good for.
 pub const LINK_LIFETIME: Duration = Duration::from_secs(3_600);
 

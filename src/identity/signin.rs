@@ -1,7 +1,8 @@
 //! Sign-in and sign-up: proving who you are with a password.
 //!
 //! A known and an unknown address take the same way: a try is counted, a hash is computed (a dummy one if need be),
-//! and the answer is the same. The user's epoch is read before the password is verified, so that a password change or
+//! the answer is the same, and a refusal takes as long as the slowest (see `HashPool::verify` for what this cannot
+//! hide). The user's epoch is read before the password is verified, so that a password change or
 //! a sign-out everywhere that comes between wins.
 
 use std::sync::Arc;
@@ -135,20 +136,28 @@ impl Identity {
     /// The row of an address, and an epoch that was read before it: whatever replaces the password or disables the
     /// account afterwards begins another epoch, under which the leader begins no session of this one.
     async fn row_under_epoch(&self, email: &str) -> Result<(Option<Arc<UserRow>>, u64)> {
-        let Some(named) = self.row_by_email(email.to_owned()).await? else { return Ok((None, 0)) };
-        let epoch = self.state.epoch(&named.user.id, self.now());
-        Ok((self.row_by_id(named.user.id.clone()).await?, epoch))
+        let named = self.row_by_email(email.to_owned()).await?;
+        // an unknown address takes the second look too: one of nobody's
+        let id = named.map(|row| row.user.id.clone()).unwrap_or_default();
+        let epoch = self.state.epoch(&id, self.now());
+        Ok((self.row_by_id(id).await?, epoch))
     }
 
-    /// The row, if the password is theirs and they may sign in. Takes as long without a row as with one.
+    /// The row, if the password is theirs and they may sign in. A refusal takes as long without a row as with one.
     async fn proved(&self, row: Option<Arc<UserRow>>, password: &str) -> Result<Proved> {
         if password.len() > limits::PASSWORD_BYTES_MAX {
             return Err(Error::Credentials);
         }
         let stored = row.as_ref().map(|row| row.password_hash.as_str()).filter(|hash| !hash.is_empty());
-        let verdict = self.hashes.verify(password, stored).await?;
-        let row = row.filter(|row| verdict.matched && !row.user.disabled).ok_or(Error::Credentials)?;
-        Ok(Proved { row, outdated: verdict.rehash })
+        let (verdict, wait) = self.hashes.verify(password, stored).await?;
+        match row.filter(|row| verdict.matched && !row.user.disabled) {
+            Some(row) => Ok(Proved { row, outdated: verdict.rehash }),
+            None => {
+                // holds no thread, and nothing of the log
+                tokio::time::sleep(wait).await;
+                Err(Error::Credentials)
+            }
+        }
     }
 
     /// Replaces an imported or weaker hash. Whoever is signing in does not wait for a failure of this.
