@@ -6,6 +6,8 @@
 
 mod accounts;
 pub mod agent;
+#[cfg(test)]
+mod alone;
 mod attempts;
 mod beers;
 pub mod cookie;
@@ -126,3 +128,6 @@ impl Identity {
         self.users(move |users| users.by_id(&id)).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::Map;
 
 use super::sessions::{Beginning, Granted};
-use super::{Client, Identity, Proof, User, UserOutcome, Visitor, attempts, email, name, password_rules};
+use super::{Client, Identity, Proof, Session, User, UserOutcome, Visitor, attempts, email, name, password_rules};
 use crate::config::SignupPolicy;
 use crate::error::{Error, Result};
 use crate::state::{EndUser, NewUser, UserChange, UserRow};
@@ -53,12 +53,17 @@ impl Identity {
             SignupPolicy::Closed => return Err(Error::Forbidden("Sign-up is closed.".into())),
         }
         let (user, password) = self.checked(form)?;
+        self.hashes.has_room()?;
         self.try_sign_up(client).await?;
+        let added = self.add_hashed(user, &password).await;
+        self.unless_done(added, attempts::sign_up_keys(client)).await
+    }
+
+    async fn add_hashed(&self, user: NewUser, password: &str) -> Result<Arc<User>> {
         if self.row_by_email(user.email.clone()).await?.is_some() {
             return Err(taken());
         }
-        let user = NewUser { password_hash: self.hashes.hash(&password).await?, ..user };
-        self.add(user).await
+        self.add(NewUser { password_hash: self.hashes.hash(password).await?, ..user }).await
     }
 
     /// A new user of what a person sent, and their password; without a hash yet.
@@ -117,8 +122,19 @@ impl Identity {
         // an address that breaks the rules belongs to nobody, and is treated like any other that does; not even its
         // case is folded, which could make it somebody's
         let email = email::normalise(&form.email).unwrap_or_else(|_| form.email.trim().to_owned());
+        self.hashes.has_room()?;
         self.try_password(&email, client).await?;
-        let (row, epoch) = self.row_under_epoch(&email).await?;
+        let signed_in = self.sign_in_as(&email, &form, (visitor, client)).await;
+        self.unless_done(signed_in, attempts::password_keys(&email, client)).await
+    }
+
+    async fn sign_in_as(
+        &self,
+        email: &str,
+        form: &SignIn,
+        (visitor, client): (&Visitor, &Client),
+    ) -> Result<(Arc<User>, Granted)> {
+        let (row, epoch) = self.row_under_epoch(email).await?;
         let Proved { row, outdated } = self.proved(row, &form.password).await?;
         if outdated {
             self.rehash(&row, &form.password).await;
@@ -127,7 +143,7 @@ impl Identity {
             user: Some((&row.user.id, epoch, Proof::Password)),
             data: Map::new(),
             remember: form.remember,
-            forgiven: attempts::forgiven(&email, client),
+            forgiven: attempts::forgiven(email, client),
         };
         let granted = self.begin_session(beginning, visitor, client).await?;
         Ok((row.user.clone(), granted))
@@ -183,7 +199,16 @@ impl Identity {
             return Err(Error::Malformed("Please fill in all the fields.".into()));
         }
         self.check_password(new, &user.email)?;
+        self.hashes.has_room()?;
         self.try_password(&user.email, client).await?;
+        let replaced = self.replace_password((user, session), current, new).await;
+        self.unless_done(replaced, attempts::password_keys(&user.email, client)).await?;
+        // whatever comes of this, the password is changed
+        self.give_back(attempts::forgiven(&user.email, client)).await;
+        Ok(())
+    }
+
+    async fn replace_password(&self, (user, session): (&User, &Session), current: &str, new: &str) -> Result<()> {
         let row = self.row_by_id(user.id.clone()).await?;
         let row = match self.proved(row, current).await {
             Err(Error::Credentials) => return Err(Error::Forbidden("The current password is wrong.".into())),
@@ -194,11 +219,10 @@ impl Identity {
         // only over the password that was proved: one that an operator or a link set meanwhile stays
         let only_if = Some(row.password_hash.clone());
         match self.change_user(UserChange::SetPassword { user: user.id.clone(), hash, only_if }, end).await? {
-            UserOutcome::Done => {}
-            UserOutcome::NotFound => return Err(Error::NotSignedIn),
-            _ => return Err(Error::Conflict("The password was changed just now. Please try again.".into())),
+            UserOutcome::Done => Ok(()),
+            UserOutcome::NotFound => Err(Error::NotSignedIn),
+            _ => Err(Error::Conflict("The password was changed just now. Please try again.".into())),
         }
-        self.log.submit(crate::state::Op::Forgive(attempts::forgiven(&user.email, client))).await.map(|_| ())
     }
 
     /// Changes the visitor's names.

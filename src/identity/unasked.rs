@@ -34,6 +34,11 @@ impl Identity {
     pub(crate) fn unasked() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let state = Arc::new(State::open(dir.path()).expect("an empty state"));
+        Self::over(state, Arc::new(Refusing))
+    }
+
+    /// A room with the default settings.
+    pub(super) fn over(state: Arc<State>, log: Arc<dyn Log>) -> Self {
         let file = File::IfPresent("/nonexistent".into());
         let config = Config::load(&Sources { file, environment: Vec::new(), flags: Vec::new() }).expect("the defaults");
         let settings = Settings {
@@ -43,6 +48,6 @@ impl Identity {
             secrets: vec![b"a secret for tests alone, 32 byte".to_vec()],
             hash_threads: 1,
         };
-        Self::open(state, Arc::new(Refusing), settings).expect("threads")
+        Self::open(state, log, settings).expect("threads")
     }
 }
