@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Client, Identity};
+use super::{Client, Identity, SECURITY};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::state::{Budget, Forgiven, Key, Op, Outcome};
@@ -22,7 +22,7 @@ impl Identity {
     pub(super) async fn try_password(&self, email: &str, client: &Client) -> Result<()> {
         let account = budget(limits::ACCOUNT_TRIES, account_key(email));
         let address = budget(limits::ADDRESS_TRIES, address_key("address", client));
-        self.take(vec![account, address]).await
+        self.take("password", client, vec![account, address]).await
     }
 
     /// Takes a try at signing up from `client`.
@@ -30,7 +30,7 @@ impl Identity {
     /// # Errors
     /// `TooMany` when they have to wait.
     pub(super) async fn try_sign_up(&self, client: &Client) -> Result<()> {
-        self.take(vec![budget(limits::SIGN_UP_TRIES, address_key("signup", client))]).await
+        self.take("sign-up", client, vec![budget(limits::SIGN_UP_TRIES, address_key("signup", client))]).await
     }
 
     /// What came of something that took a try: unchanged, but the try is given back when nothing was done.
@@ -48,9 +48,12 @@ impl Identity {
         }
     }
 
-    async fn take(&self, budgets: Vec<Budget>) -> Result<()> {
+    async fn take(&self, what: &'static str, client: &Client, budgets: Vec<Budget>) -> Result<()> {
         match self.log.submit(Op::Try(budgets)).await? {
-            Outcome::Limited { wait_ms } => Err(too_many(wait_ms)),
+            Outcome::Limited { wait_ms } => {
+                tracing::warn!(target: SECURITY, address = %client.address, what, wait_ms, "too many tries");
+                Err(too_many(wait_ms))
+            }
             _ => Ok(()),
         }
     }

@@ -44,6 +44,10 @@ use cookie::Signer;
 use passwords::HashPool;
 use touches::Touches;
 
+/// The target of log lines about who came in, who was kept out and what changed the ways in. They name users by id and
+/// clients by address; what somebody typed (an e-mail address may be a password in the wrong field) is never in them.
+pub const SECURITY: &str = "sojourn::security";
+
 /// Who is asking, as far as a door can tell.
 #[derive(Debug, Clone)]
 pub struct Client {

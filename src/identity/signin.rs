@@ -10,7 +10,9 @@ use std::sync::Arc;
 use serde_json::Map;
 
 use super::sessions::{Beginning, Granted};
-use super::{Client, Identity, Proof, Session, User, UserOutcome, Visitor, attempts, email, name, password_rules};
+use super::{
+    Client, Identity, Proof, SECURITY, Session, User, UserOutcome, Visitor, attempts, email, name, password_rules,
+};
 use crate::config::SignupPolicy;
 use crate::error::{Error, Result};
 use crate::state::{EndUser, NewUser, UserChange, UserRow};
@@ -56,7 +58,9 @@ impl Identity {
         self.hashes.has_room()?;
         self.try_sign_up(client).await?;
         let added = self.add_hashed(user, &password).await;
-        self.unless_done(added, attempts::sign_up_keys(client)).await
+        let user = self.unless_done(added, attempts::sign_up_keys(client)).await?;
+        tracing::info!(target: SECURITY, user = user.id, address = %client.address, "signed up");
+        Ok(user)
     }
 
     async fn add_hashed(&self, user: NewUser, password: &str) -> Result<Arc<User>> {
@@ -135,7 +139,13 @@ impl Identity {
         (visitor, client): (&Visitor, &Client),
     ) -> Result<(Arc<User>, Granted)> {
         let (row, epoch) = self.row_under_epoch(email).await?;
-        let Proved { row, outdated } = self.proved(row, &form.password).await?;
+        let known = row.as_ref().map(|row| row.user.id.clone());
+        let address = client.address;
+        let Proved { row, outdated } = self.proved(row, &form.password).await.inspect_err(|error| {
+            if matches!(error, Error::Credentials) {
+                tracing::warn!(target: SECURITY, user = known, %address, "a sign-in was refused");
+            }
+        })?;
         if outdated {
             self.rehash(&row, &form.password).await;
         }
@@ -146,6 +156,7 @@ impl Identity {
             forgiven: attempts::forgiven(email, client),
         };
         let granted = self.begin_session(beginning, visitor, client).await?;
+        tracing::info!(target: SECURITY, user = row.user.id, %address, "signed in");
         Ok((row.user.clone(), granted))
     }
 
@@ -202,7 +213,12 @@ impl Identity {
         self.hashes.has_room()?;
         self.try_password(&user.email, client).await?;
         let replaced = self.replace_password((user, session), current, new).await;
+        let address = client.address;
+        if matches!(replaced, Err(Error::Forbidden(_))) {
+            tracing::warn!(target: SECURITY, user = user.id, %address, "a change of password was refused");
+        }
         self.unless_done(replaced, attempts::password_keys(&user.email, client)).await?;
+        tracing::info!(target: SECURITY, user = user.id, %address, "the password was changed");
         // whatever comes of this, the password is changed
         self.give_back(attempts::forgiven(&user.email, client)).await;
         Ok(())

@@ -142,8 +142,11 @@ where
         open.spawn(async move {
             let _open = Open::new(permit);
             let Some(tls) = tls else { return converse(stream, &builder, service, (limits, stopped)).await };
-            if let Ok(Ok(stream)) = timeout(limits.handshake, tls.accept(stream)).await {
-                converse(stream, &builder, service, (limits, stopped)).await;
+            match timeout(limits.handshake, tls.accept(stream)).await {
+                Ok(Ok(stream)) => converse(stream, &builder, service, (limits, stopped)).await,
+                // any scanner causes these
+                Ok(Err(error)) => tracing::debug!(%address, %error, "a TLS handshake failed"),
+                Err(_) => tracing::debug!(%address, "a TLS handshake took too long"),
             }
         });
     }

@@ -27,6 +27,7 @@ use super::request::Media;
 use super::route::{Found, Kind, Row, Table, Takes};
 use super::{Door, Problem, Reply, Request, forwarded, headers, origin, reply};
 use crate::error::Error;
+use crate::identity::SECURITY;
 use crate::limits;
 
 /// The door and its routes: what a listener serves.
@@ -146,7 +147,7 @@ impl Caller {
         S: Stream<Item = Result<B, E>> + Send,
         B: Buf,
     {
-        let admitted = match self.admit(request) {
+        let admitted = match self.admit(request, row.route.path) {
             Ok(()) if origin::changes(&request.method) => Box::pin(take_body(row, request, body)).await,
             other => other,
         };
@@ -174,12 +175,14 @@ impl Caller {
     }
 
     /// Refuses what no route need see.
-    fn admit(&self, request: &Request) -> Result<(), Problem> {
+    fn admit(&self, request: &Request, route: &str) -> Result<(), Problem> {
         // two readers could take it for two hosts (RFC 9112, section 3.2)
         if request.headers.get_all(header::HOST).iter().nth(1).is_some() {
             return Err(Problem::new(StatusCode::BAD_REQUEST, "There is more than one Host header."));
         }
         if origin::is_forbidden(request, &self.site.door.settings) {
+            let (method, address) = (&request.method, request.address);
+            tracing::warn!(target: SECURITY, %method, route, %address, "a cross-site request was refused");
             return Err(Problem::new(StatusCode::FORBIDDEN, "This was sent from another site."));
         }
         Ok(())
