@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::task::Poll;
 use std::time::Instant;
 
@@ -34,12 +34,36 @@ use crate::limits;
 pub struct Site {
     door: Door,
     table: Table,
+    /// Said to the operator once: every form is refused until then.
+    misread: Once,
 }
 
 impl Site {
     /// The whole site: pages, JSON API, health.
     pub fn new(door: Door) -> Self {
-        Self { door, table: Table::new(super::routes()) }
+        Self { door, table: Table::new(super::routes()), misread: Once::new() }
+    }
+}
+
+impl Site {
+    /// What a request is told that was not sent from a page of ours, as far as we can tell.
+    fn foreign(&self, request: &Request) -> Problem {
+        if !origin::is_misread(request) {
+            return Problem::new(StatusCode::FORBIDDEN, "This was sent from another site.");
+        }
+        let origin = request.header(header::ORIGIN).unwrap_or_default();
+        let public_url = self.door.settings.origin();
+        self.misread.call_once(|| {
+            tracing::warn!(
+                origin,
+                public_url,
+                "a browser sends forms from another address than public_url, and they are refused; hint: set \
+                 public_url to the address that people see"
+            );
+        });
+        let detail = "This page was opened at an address that this server does not know as its own. A hint for whoever \
+                      runs it: set public_url to the address that people see.";
+        Problem::new(StatusCode::FORBIDDEN, detail)
     }
 }
 
@@ -183,7 +207,7 @@ impl Caller {
         if origin::is_forbidden(request, &self.site.door.settings) {
             let (method, address) = (&request.method, request.address);
             tracing::warn!(target: SECURITY, %method, route, %address, "a cross-site request was refused");
-            return Err(Problem::new(StatusCode::FORBIDDEN, "This was sent from another site."));
+            return Err(self.site.foreign(request));
         }
         Ok(())
     }

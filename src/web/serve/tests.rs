@@ -52,7 +52,7 @@ async fn site(public_url: &str) -> SocketAddr {
     door.settings.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let site = Arc::new(Site { door, table: table() });
+    let site = Arc::new(Site { door, table: table(), misread: Once::new() });
     tokio::spawn(serve(site, Port::plain(listener), std::future::pending()));
     address
 }
@@ -220,6 +220,44 @@ async fn other_sites_change_nothing() {
         assert_eq!(status(&reply), code, "{said}");
     }
     assert_eq!(status(&sent(address, "GET /who\nsec-fetch-site: cross-site", b"").await), 200);
+}
+
+/// Log lines of this thread.
+#[derive(Clone, Default)]
+struct Paper(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_was_refused_as_foreign_is_logged_and_a_wrong_public_url_is_named_once() {
+    let paper = Paper::default();
+    let inner = paper.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || inner.clone()).finish();
+    let _until_the_end = tracing::subscriber::set_default(subscriber);
+    let lines = || String::from_utf8(std::mem::take(&mut *paper.0.lock())).unwrap();
+
+    let address = site("http://localhost:3000").await;
+    let form = "POST /json\ncontent-type: application/json\norigin:";
+    let reply = posted(address, &format!("{form} https://evil.example"), b"{}").await;
+    assert!(status(&reply) == 403 && reply.contains("from another site") && !reply.contains("public_url"), "{reply}");
+    let said = lines();
+    assert!(said.contains("sojourn::security") && said.contains("/json") && said.contains("127.0.0.1"), "{said}");
+    assert!(!said.contains("public_url"));
+    for times in [1, 0] {
+        let reply = posted(address, &format!("{form} https://here"), b"{}").await;
+        assert!(status(&reply) == 403 && reply.contains("set public_url"), "{reply}");
+        let said = lines();
+        assert_eq!(said.matches("hint: set public_url").count(), times, "{said}");
+    }
 }
 
 #[tokio::test]
