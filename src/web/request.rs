@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use hyper::Method;
 use hyper::header::{self, HeaderMap, HeaderName};
+use hyper::{Method, Version};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -26,6 +26,7 @@ const BOXES: [&str; 1] = ["remember"];
 #[derive(Clone)]
 pub struct Request {
     pub method: Method,
+    pub version: Version,
     /// As sent, still percent-encoded.
     pub path: String,
     /// Without the question mark; empty without one.
@@ -217,6 +218,7 @@ pub(super) mod tests {
     pub fn plain() -> Request {
         Request {
             method: Method::GET,
+            version: Version::HTTP_11,
             path: "/".to_owned(),
             query: String::new(),
             headers: HeaderMap::new(),

@@ -319,6 +319,63 @@ async fn two_hosts_are_refused_and_an_absolute_target_outranks_one() {
     assert!(reply.ends_with("127.0.0.1 there "), "{reply}");
 }
 
+/// Sends bytes as they are and reads to the end of the connection.
+async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut seen = Vec::new();
+    let _ = timeout(Duration::from_secs(60), stream.read_to_end(&mut seen)).await.expect("it is closed");
+    String::from_utf8_lossy(&seen).into_owned()
+}
+
+#[tokio::test]
+async fn a_host_must_be_named_and_look_like_one() {
+    let address = site("http://here").await;
+    for (head, code) in [
+        ("GET /who HTTP/1.1", 400),
+        ("GET /nowhere HTTP/1.1", 400),
+        ("GET /who HTTP/1.1\r\nHost:", 400),
+        ("GET /who HTTP/1.1\r\nHost: a b", 400),
+        ("GET /who HTTP/1.1\r\nHost: a/b", 400),
+        ("GET /who HTTP/1.1\r\nHost: user@here", 400),
+        ("GET /who HTTP/1.1\r\nHost: h\u{fc}re", 400),
+        ("GET http://user@here/who HTTP/1.1\r\nHost: here", 400),
+        ("GET http://here/who HTTP/1.1", 200),
+        ("GET /who HTTP/1.1\r\nHost: [2001:db8::1]:3000", 200),
+        ("GET /who HTTP/1.1\r\nHost: xn--bcher-kva.example.:80", 200),
+        ("GET /who HTTP/1.0", 200),
+    ] {
+        let reply = raw(address, format!("{head}\r\nConnection: close\r\n\r\n").as_bytes()).await;
+        assert_eq!(status(&reply), code, "{head}");
+        assert!(reply.contains("x-content-type-options"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn what_follows_a_body_of_doubtful_length_is_no_request() {
+    let address = site("http://here").await;
+    let head = "POST /json HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n";
+    let smuggled = "GET /who HTTP/1.1\r\nHost: here\r\n\r\n";
+    for lengths in [
+        "Content-Length: 7\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 7\r\n",
+        "Transfer-Encoding: chunked\r\n",
+    ] {
+        let bytes = format!("{head}{lengths}\r\n2\r\n{{}}\r\n0\r\n\r\n{smuggled}");
+        let reply = raw(address, bytes.as_bytes()).await;
+        assert!(status(&reply) == 200 && reply.contains("connection: close\r\n"), "{reply}");
+        assert_eq!(reply.matches("HTTP/1.1 ").count(), 1, "{reply}");
+    }
+}
+
+#[tokio::test]
+async fn every_401_names_a_scheme_that_nobody_asks_a_password_for() {
+    let address = site("http://here").await;
+    let reply = sent(address, "GET /api/unknown", b"").await;
+    assert!(status(&reply) == 401 && reply.contains("www-authenticate: Cookie realm=\"sojourn\"\r\n"), "{reply}");
+    assert!(!sent(address, "GET /api/busy", b"").await.contains("www-authenticate"));
+}
+
 /// HTTP/2 by hand: the preface, empty settings, and `GET /` for the authority `there` (RFC 9113, RFC 7541).
 const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
     \x00\x00\x00\x04\x00\x00\x00\x00\x00\
