@@ -34,6 +34,7 @@ pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
         (status = 400, description = "the body is no JSON object", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "the session ended meanwhile", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "a reserved member, or too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "too many anonymous sessions from this address", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "full, or not done", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub async fn patch(door: &Door, request: &Request) -> Result<Reply> {
