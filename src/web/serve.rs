@@ -68,7 +68,8 @@ impl Site {
 }
 
 /// Serves `site` on `port` until `stop` is ready, then lets running requests finish.
-pub async fn serve(site: Arc<Site>, port: Port, stop: impl Future<Output = ()>) {
+pub async fn serve(site: Arc<Site>, mut port: Port, stop: impl Future<Output = ()>) {
+    port.exempt.extend_from_slice(&site.door.settings.trusted_proxies);
     accept::serve(port, stop, |peer| service(Arc::new(Caller { site: site.clone(), peer }))).await;
 }
 
