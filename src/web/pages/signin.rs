@@ -3,10 +3,10 @@
 use hyper::StatusCode;
 use serde::Serialize;
 
-use super::frame::Frame;
+use super::frame::{Frame, Viewer};
 use super::{Refusal, Trouble, allowed, next, render};
 use crate::error::Result;
-use crate::identity::{SignIn, Visitor};
+use crate::identity::SignIn;
 use crate::web::{Door, Reply, Request, reply};
 
 /// `GET /login`: `next` (where to go afterwards), `failed` (the form of the JSON door was refused), `done` (a one-time
@@ -25,7 +25,7 @@ pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
     } else if queries.has("done") {
         page.notice = Some("Your password is set. Sign in with it.");
     }
-    Ok(reply::html(StatusCode::OK, page.html(&visitor)?))
+    Ok(reply::html(StatusCode::OK, page.html(&Viewer::new(&visitor, &door.settings))?))
 }
 
 /// `POST /login`
@@ -42,7 +42,7 @@ pub async fn submit(door: &Door, request: &Request) -> Result<Reply> {
         Err(error) => {
             let refusal = Refusal::of(error, &["email", "password"])?;
             page.trouble = Some(refusal.trouble.clone());
-            Ok(refusal.reply(page.html(&visitor)?))
+            Ok(refusal.reply(page.html(&Viewer::new(&visitor, &door.settings))?))
         }
     }
 }
@@ -64,7 +64,7 @@ impl SignInForm {
         Self { next_query: next::query(&next), next, ..Self::default() }
     }
 
-    pub fn html(&self, visitor: &Visitor) -> Result<String> {
-        render("signin.html", &Frame::of("Sign in", "/login", visitor), self)
+    pub fn html(&self, viewer: &Viewer<'_>) -> Result<String> {
+        render("signin.html", &Frame::of("Sign in", "/login", viewer), self)
     }
 }

@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 use serde::Serialize;
 
-use super::frame::Frame;
+use super::frame::{Frame, Viewer};
 use super::{Refusal, Trouble, allowed, next, password_hint, render};
 use crate::config::SignupPolicy;
 use crate::error::{Error, Result};
@@ -22,9 +22,12 @@ pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
         return reply::redirect(next::or_home(&next));
     }
     if door.settings.signup != SignupPolicy::Open {
-        return closed(&visitor);
+        return closed(door, &visitor);
     }
-    Ok(reply::html(StatusCode::OK, SignUpForm::new(next, password_hint(&door.settings)).html(&visitor)?))
+    Ok(reply::html(
+        StatusCode::OK,
+        SignUpForm::new(next, password_hint(&door.settings)).html(&Viewer::new(&visitor, &door.settings))?,
+    ))
 }
 
 /// `POST /signup`, `POST /register`: makes the account and signs it in at once.
@@ -32,7 +35,7 @@ pub async fn submit(door: &Door, request: &Request) -> Result<Reply> {
     let form = request.form()?;
     let visitor = door.visitor(request).await?;
     if door.settings.signup != SignupPolicy::Open {
-        return closed(&visitor);
+        return closed(door, &visitor);
     }
     let next = next::checked(form.text("next")?, allowed(&door.settings)).unwrap_or_default();
     let given = filled(&form)?;
@@ -44,11 +47,11 @@ pub async fn submit(door: &Door, request: &Request) -> Result<Reply> {
     };
     match sign_up(door, request, &visitor, (&form, given)).await {
         Ok(granted) => reply::grant(reply::redirect(next::or_home(&page.next))?, &door.settings, &granted),
-        Err(Error::Forbidden(_)) => closed(&visitor),
+        Err(Error::Forbidden(_)) => closed(door, &visitor),
         Err(error) => {
             let refusal = Refusal::of(error, &FIELDS)?;
             page.trouble = Some(refusal.trouble.clone());
-            Ok(refusal.reply(page.html(&visitor)?))
+            Ok(refusal.reply(page.html(&Viewer::new(&visitor, &door.settings))?))
         }
     }
 }
@@ -73,8 +76,8 @@ async fn sign_up(door: &Door, request: &Request, visitor: &Visitor, (form, given
     door.identity.begin(&user, Proof::SignUp, visitor, &client).await
 }
 
-fn closed(visitor: &Visitor) -> Result<Reply> {
-    Ok(reply::html(StatusCode::FORBIDDEN, Closed::html(visitor)?))
+fn closed(door: &Door, visitor: &Visitor) -> Result<Reply> {
+    Ok(reply::html(StatusCode::FORBIDDEN, Closed::html(&Viewer::new(visitor, &door.settings))?))
 }
 
 /// What the form holds. Never the password.
@@ -95,8 +98,8 @@ impl SignUpForm {
         Self { next_query: next::query(&next), next, password_hint, ..Self::default() }
     }
 
-    pub fn html(&self, visitor: &Visitor) -> Result<String> {
-        render("signup.html", &Frame::of("Sign up", "/signup", visitor), self)
+    pub fn html(&self, viewer: &Viewer<'_>) -> Result<String> {
+        render("signup.html", &Frame::of("Sign up", "/signup", viewer), self)
     }
 }
 
@@ -107,8 +110,8 @@ pub struct Closed {
 }
 
 impl Closed {
-    pub fn html(visitor: &Visitor) -> Result<String> {
+    pub fn html(viewer: &Viewer<'_>) -> Result<String> {
         let what = "Accounts here are made by an administrator. If you need one, ask there.";
-        render("closed.html", &Frame::of("Sign-up is closed", "/signup", visitor), &Self { what })
+        render("closed.html", &Frame::of("Sign-up is closed", "/signup", viewer), &Self { what })
     }
 }

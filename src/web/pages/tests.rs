@@ -7,6 +7,7 @@ use hyper::{Method, StatusCode};
 use regex_lite::Regex;
 
 use super::account::{Account, Profile, Row};
+use super::frame::Viewer;
 use super::home::Home;
 use super::landing::{Landing, SessionView};
 use super::link::LinkForm;
@@ -90,7 +91,8 @@ fn sign_up(text: &str) -> SignUpForm {
 
 /// Every page in every state, with `text` wherever somebody else's words may stand.
 fn pages(text: &str) -> Vec<(String, String)> {
-    let (guest, member) = (Visitor::default(), visitor(text));
+    let (guest, member, settings) = (Visitor::default(), visitor(text), Settings::of("http://localhost:3000"));
+    let (guest, member) = (Viewer::new(&guest, &settings), Viewer::new(&member, &settings));
     let hint = hint();
     let mut out = vec![
         ("landing-new", Landing::new(0, None, None).html(&guest)),
