@@ -10,7 +10,7 @@ use crate::identity::SignIn;
 use crate::web::{Door, Reply, Request, reply};
 
 /// `GET /login`: `next` (where to go afterwards), `failed` (the form of the JSON door was refused), `done` (a one-time
-/// link was spent).
+/// link was spent), `made` (an account was made, and no session).
 pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
     let queries = request.queries()?;
     let next = next::checked(queries.text("next")?, allowed(&door.settings)).unwrap_or_default();
@@ -24,6 +24,8 @@ pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
         page.trouble = Some(Trouble::form("Invalid credentials."));
     } else if queries.has("done") {
         page.notice = Some("Your password is set. Sign in with it.");
+    } else if queries.has("made") {
+        page.notice = Some("Your account is made. Sign in to it.");
     }
     Ok(reply::html(StatusCode::OK, page.html(&Viewer::new(&visitor, &door.settings))?))
 }

@@ -46,7 +46,8 @@ pub async fn submit(door: &Door, request: &Request) -> Result<Reply> {
         ..SignUpForm::new(next, password_hint(&door.settings))
     };
     match sign_up(door, request, &visitor, (&form, given)).await {
-        Ok(granted) => reply::grant(reply::redirect(next::or_home(&page.next))?, &door.settings, &granted),
+        Ok(None) => reply::redirect(&format!("/login?made{}", page.next_query.replacen('?', "&", 1))),
+        Ok(Some(granted)) => reply::grant(reply::redirect(next::or_home(&page.next))?, &door.settings, &granted),
         Err(Error::Forbidden(_)) => closed(door, &visitor),
         Err(error) => {
             let refusal = Refusal::of(error, &FIELDS)?;
@@ -65,7 +66,14 @@ fn filled(form: &Form) -> Result<SignUp> {
     })
 }
 
-async fn sign_up(door: &Door, request: &Request, visitor: &Visitor, (form, given): (&Form, SignUp)) -> Result<Granted> {
+/// The session that begins with the account; none when only the account could be made, which must not be told as a
+/// failure: whoever tried again would be told that the address is taken.
+async fn sign_up(
+    door: &Door,
+    request: &Request,
+    visitor: &Visitor,
+    (form, given): (&Form, SignUp),
+) -> Result<Option<Granted>> {
     // The page asks for all four. A program that leaves the names out altogether may: accounts need none.
     let blank = |name: &str, value: &str| form.has(name) && value.trim().is_empty();
     if blank("first_name", &given.first_name) || blank("last_name", &given.last_name) {
@@ -73,7 +81,11 @@ async fn sign_up(door: &Door, request: &Request, visitor: &Visitor, (form, given
     }
     let client = request.client();
     let user = door.identity.sign_up(given, &client).await?;
-    door.identity.begin(&user, Proof::SignUp, visitor, &client).await
+    match door.identity.begin(&user, Proof::SignUp, visitor, &client).await {
+        Ok(granted) => Ok(Some(granted)),
+        Err(Error::Full | Error::NotDone(_) | Error::FateUnknown) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn closed(door: &Door, visitor: &Visitor) -> Result<Reply> {
