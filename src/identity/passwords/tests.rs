@@ -84,7 +84,12 @@ async fn all_refusals_take_as_long_as_the_slowest_since_the_start() {
     // costlier than ours: bcrypt of cost 12
     assert_eq!(wait(Some(SEED)).await, Duration::ZERO, "it is the slowest");
     for stored in [None, Some(ours.as_str()), Some(FOREIGN[13])] {
-        assert!(wait(stored).await > Duration::ZERO, "{stored:?}");
+        let mut waited = false;
+        for _ in 0..5 {
+            // one that a busy machine made slow itself waits for nobody
+            waited |= wait(stored).await > Duration::ZERO;
+        }
+        assert!(waited, "{stored:?}");
     }
 }
 
