@@ -141,4 +141,31 @@ mod tests {
             assert!(readme.contains(&row), "{row}");
         }
     }
+
+    #[test]
+    fn the_readme_tells_people_the_bounds_that_are_here() {
+        let readme = include_str!("../README.md");
+        let common = include_str!("../data/common-passwords.txt").lines().count();
+        let thousands = |n: usize| format!("{},{:03}", n / 1_000, n % 1_000);
+        let (secs, kib) =
+            (|time: Duration| format!("{} s", time.as_secs()), |bytes: usize| format!("{} KiB", bytes >> 10));
+        for (what, most) in [
+            ("password", format!("{PASSWORD_BYTES_MAX} bytes, at least {PASSWORD_MIN_FLOOR} characters")),
+            ("passwords that wait to be hashed", format!("{HASH_QUEUE_MAX};")),
+            ("request: head, body", format!("{}, {} |", kib(HEADER_BYTES_MAX), kib(BODY_MAX))),
+            (
+                "time for a head, a body, an answer",
+                format!("{}, {}, {} |", secs(HEADER_READ_TIMEOUT), secs(BODY_TIMEOUT), secs(REQUEST_TIMEOUT)),
+            ),
+            ("idle connection, TLS handshake", format!("{}, {} |", secs(KEEP_ALIVE_IDLE), secs(TLS_HANDSHAKE_TIMEOUT))),
+            ("connections", format!("{};", thousands(CONNECTIONS_MAX))),
+            ("one-time links", format!("good once, for {} h |", LINK_LIFETIME.as_secs() / 3_600)),
+            ("requests under way when it stops", format!("{} to finish;", secs(DRAIN_TIMEOUT))),
+            ("value of one", format!("{} |", kib(SESSION_VALUE_MAX))),
+        ] {
+            let row = format!("| {what} | {most}");
+            assert!(readme.contains(&row), "{row}");
+        }
+        assert!(readme.contains(&format!("none of {} common ones", thousands(common))), "{common}");
+    }
 }

@@ -91,7 +91,10 @@ fn open(file: &Path) -> Result<(Box<dyn BufRead>, u64), Failure> {
     if file == Path::new("-") {
         return Ok((Box::new(io::stdin().lock()), 0));
     }
-    let opened = File::open(file).and_then(|f| f.metadata().map(|m| (f, m.len())));
+    let opened = File::open(file).and_then(|f| f.metadata().map(|m| (f, m))).and_then(|(f, m)| match m.is_dir() {
+        true => Err(io::ErrorKind::IsADirectory.into()),
+        false => Ok((f, m.len())),
+    });
     let (file, bytes) = opened.map_err(|e| {
         Failure::because(
             format!("cannot read {}", file.display()),

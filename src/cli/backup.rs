@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::private_file::PrivateFile;
+use super::private_file::{self, PrivateFile};
 use super::{Common, Failure, output};
 use crate::control::Step;
 use crate::node::{self, Keep};
@@ -51,6 +51,7 @@ pub(super) struct Restore {
 impl Restore {
     pub(super) fn run(self, common: &Common, out: &mut dyn Write) -> Result<(), Failure> {
         let data = common.load()?.data;
+        private_file::keep_all_private();
         let keep = if self.keep_sessions { Keep::Sessions } else { Keep::NoSessions };
         let bar = output::byte_bar("restoring", 0);
         node::restore(&self.file, &data, keep, &mut |done, total| {

@@ -5,6 +5,7 @@ use std::io::Write;
 use clap::Subcommand;
 
 use super::{Common, Failure, output};
+use crate::node;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -17,7 +18,7 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Read and check all settings
+    /// Read and check all settings, and the files of TLS that they name
     #[command(after_help = "Example:\n  sojourn config check --config sojourn.toml")]
     Check,
 }
@@ -29,7 +30,7 @@ impl Command {
             Self::Print { json: true } => output::json(out, &settings.to_rows()?)?,
             Self::Print { json: false } => out.write_all(settings.to_toml()?.as_bytes())?,
             Self::Check => {
-                settings.config()?;
+                node::check(&settings.config()?)?;
                 writeln!(out, "the settings are right")?;
             }
         }

@@ -54,9 +54,44 @@ impl Failure {
                     eprintln!("error: {problem}");
                 }
             }
-            other => eprintln!("error: {other}"),
+            other => eprintln!("error: {}", other.told()),
         }
         ExitCode::from(self.status())
+    }
+
+    /// The message as operators read it: a lower-case line, and below it what to do.
+    fn told(&self) -> String {
+        let said = self.to_string();
+        let (what, hint) = match said.split_once("hint: ") {
+            Some((what, hint)) => (what.trim_end_matches([' ', '\n', ';']), Some(hint)),
+            None => (said.as_str(), self.usual_hint()),
+        };
+        // what a room says to people in a browser is a whole sentence
+        let mut letters = what.strip_suffix('.').unwrap_or(what).chars();
+        let first = letters.next();
+        let word = letters.clone().next().is_none_or(|second| !second.is_uppercase());
+        let first = first.map(|c| if word { c.to_lowercase().to_string() } else { c.to_string() });
+        let what = first.unwrap_or_default() + letters.as_str();
+        hint.map_or_else(|| what.clone(), |hint| format!("{what}\n  hint: {hint}"))
+    }
+
+    /// What to do about an error of a room that does not say so itself.
+    fn usual_hint(&self) -> Option<&'static str> {
+        let kind = match self {
+            Self::Unanswered(Unanswered::Refused(fault)) => fault.kind.as_str(),
+            Self::NotReady(_) => return Some("its log says more; ask again in a moment"),
+            _ => return None,
+        };
+        Some(match kind {
+            "not_found" if self.to_string().starts_with("session") => "`sojourn session list` shows all that live",
+            "not_found" => "`sojourn user list` shows all accounts",
+            "conflict" => "`sojourn user list` shows all accounts; nothing was changed",
+            "malformed" | "unacceptable" => "correct it and try again; nothing was changed",
+            "full" => "raise sessions.memory_max; nothing was changed",
+            "not_done" | "too_many" => "nothing was changed; try again",
+            "fate_unknown" => "it may have been done: look before you try again",
+            _ => "the node's log may say more",
+        })
     }
 
     fn status(&self) -> u8 {
@@ -81,6 +116,33 @@ impl From<io::Error> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::protocol::Fault;
+
+    fn refused(kind: &str, message: &str) -> String {
+        Failure::from(Unanswered::Refused(Fault { kind: kind.into(), message: message.into() })).told()
+    }
+
+    #[test]
+    fn operators_read_one_lower_case_line_and_a_hint() {
+        assert_eq!(
+            refused("conflict", "There is an account with this e-mail address already."),
+            "there is an account with this e-mail address already\n  hint: `sojourn user list` shows all accounts; \
+             nothing was changed"
+        );
+        assert_eq!(
+            refused("not_found", "session not found"),
+            "session not found\n  hint: `sojourn session list` shows all that live"
+        );
+        for said in [
+            "the disk is full\nhint: make room",
+            "the disk is full\n  hint: make room",
+            "the disk is full; hint: make room",
+        ] {
+            assert_eq!(refused("broken", said), "the disk is full\n  hint: make room");
+            assert_eq!(Failure::Room(Error::Broken(said.into())).told(), "the disk is full\n  hint: make room");
+        }
+        assert_eq!(refused("broken", "TLS failed"), "TLS failed\n  hint: the node's log may say more");
+    }
 
     #[test]
     fn status_tells_wrong_use_from_failure() {

@@ -69,7 +69,7 @@ enum Command {
 Example:
   sojourn serve --data /var/lib/sojourn --listen 0.0.0.0:3000
 
-An empty data directory becomes a cluster of one. The first SIGTERM or SIGINT stops the node once requests under way
+An empty data directory becomes a cluster of one. The first SIGTERM or SIGINT stops the node once requests under way \
 are answered; a second one stops it at once, which is safe too.")]
     Serve(serve::Listen),
     /// Accounts: add, list, show, disable, delete, import …

@@ -8,6 +8,14 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Mode;
+
+/// Keeps every file that this process makes from now on to its owner: what it holds is password hashes, sessions and
+/// secrets, and not every library that writes files here asks for a mode.
+pub(super) fn keep_all_private() {
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+}
+
 /// A file in the making. Dropped, it was never there.
 pub(super) struct PrivateFile {
     file: File,

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,15 +14,12 @@ use tracing::{info, warn};
 
 use super::Failure;
 use super::output::moment;
-use super::private_file::PrivateFile;
+use super::private_file::{self, PrivateFile};
 use crate::config::Config;
 use crate::control::protocol::Link;
 use crate::error::Error;
-use crate::node::{self, RunningNode};
+use crate::node::{self, RunningNode, first_admin};
 use crate::trace;
-
-/// Where the link goes when nobody looks on.
-const LINK_FILE: &str = "first-admin-link";
 
 #[derive(Debug, Args)]
 pub(super) struct Listen {
@@ -43,6 +40,7 @@ impl Listen {
 
 pub(super) fn run(config: Config) -> Result<(), Failure> {
     trace::start().map_err(Failure::Usage)?;
+    private_file::keep_all_private();
     allow_many_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("sojourn").build();
     let runtime = runtime
@@ -148,11 +146,7 @@ fn announce(node: &RunningNode) -> Result<(), Failure> {
     let left = if out.is_terminal() {
         write!(out, "{}", lines(&node.public_url.to_string(), &data, node.first_admin.as_ref())).map_err(Failure::from)
     } else {
-        leave_link(&data, node.first_admin.as_ref()).map(|path| {
-            if let Some(path) = path {
-                info!(path = %path.display(), "this file holds the link that makes the first admin");
-            }
-        })
+        node.first_admin.as_ref().map_or(Ok(()), |link| leave_link(&data, link))
     };
     if let Some(address) = node.metrics {
         info!(%address, "metrics");
@@ -174,21 +168,17 @@ fn lines(url: &str, data: &Path, first_admin: Option<&Link>) -> String {
     lines + "\n  Ctrl-C stops it.\n\n"
 }
 
-/// Puts the link into a private file, or removes the file once there is no link. Answers the path of a written one.
-fn leave_link(data: &Path, link: Option<&Link>) -> Result<Option<PathBuf>, Failure> {
-    let path = data.join(LINK_FILE);
-    let Some(link) = link else {
-        // most often it is not there; a spent link is no harm either
-        let _ = fs::remove_file(&path);
-        return Ok(None);
-    };
+/// Puts the link into a private file, and says where.
+fn leave_link(data: &Path, link: &Link) -> Result<(), Failure> {
+    let path = data.join(first_admin::FILE);
     let write = || -> io::Result<()> {
         let mut file = PrivateFile::begin(&path)?;
-        writeln!(file, "{}", link.url)?;
+        file.write_all(first_admin::written(link).as_bytes())?;
         file.keep()
     };
     write().map_err(|e| Failure::because(format!("cannot write {}", path.display()), e, "is the disk full?"))?;
-    Ok(Some(path))
+    info!(path = %path.display(), "this file holds the link that makes the first admin");
+    Ok(())
 }
 
 #[cfg(test)]
@@ -197,6 +187,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::control::protocol::Purpose;
 
     struct Fake {
         fails: bool,
@@ -251,21 +242,23 @@ mod tests {
         assert_eq!(told.expect_err("fails").to_string(), "the port is taken");
     }
 
+    fn link() -> Link {
+        let url = "http://localhost:3000/link/abc".into();
+        Link { url, expires: 1_700_000_000_000, purpose: Purpose::FirstAdmin }
+    }
+
     #[test]
-    fn the_link_file_is_private_and_goes_with_the_link() {
+    fn the_link_file_is_private() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let link = Link { url: "http://localhost:3000/link/abc".into(), expires: 1_700_000_000_000 };
-        let path = leave_link(dir.path(), Some(&link)).expect("writes").expect("has a path");
-        assert_eq!(fs::read_to_string(&path).expect("reads"), "http://localhost:3000/link/abc\n");
+        leave_link(dir.path(), &link()).expect("writes");
+        let path = dir.path().join(first_admin::FILE);
+        assert!(fs::read_to_string(&path).expect("reads").starts_with("http://localhost:3000/link/abc\n"));
         assert_eq!(fs::metadata(&path).expect("is there").permissions().mode() & 0o777, 0o600);
-        assert_eq!(leave_link(dir.path(), None).expect("removes"), None);
-        assert!(!path.exists());
     }
 
     #[test]
     fn the_first_lines_name_address_data_and_link() {
-        let link = Link { url: "http://localhost:3000/link/abc".into(), expires: 1_700_000_000_000 };
-        let shown = lines("http://localhost:3000", Path::new("/data/node"), Some(&link));
+        let shown = lines("http://localhost:3000", Path::new("/data/node"), Some(&link()));
         let expected = [
             "",
             concat!("  Sojourn ", env!("CARGO_PKG_VERSION")),

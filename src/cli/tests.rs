@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::*;
-use crate::control::protocol::{Account, Health, Imported, Link, LiveSession, Refused, Status};
+use crate::control::protocol::{Account, Health, Imported, Link, LiveSession, Purpose, Refused, Status};
 use crate::control::{Operator, Progress, Server};
 use crate::error::{Error, Result as RoomResult};
 use crate::log::Answer;
@@ -54,7 +54,7 @@ fn session(data: Option<serde_json::Value>) -> LiveSession {
 }
 
 fn link() -> Link {
-    Link { url: "http://localhost:3000/link/abc".into(), expires: THEN }
+    Link { url: "http://localhost:3000/link/abc".into(), expires: THEN, purpose: Purpose::SetPassword }
 }
 
 impl Operator for Stub {
@@ -90,6 +90,9 @@ impl Operator for Stub {
             | Request::UserEnable { email }
             | Request::UserApprove { email } => Response::User(account(&email)),
             Request::UserDelete { .. } | Request::UserSetPassword { .. } | Request::Backup => Response::Done,
+            Request::UserLink { email } if email.starts_with("nobody") => {
+                Response::Link(Link { purpose: Purpose::FirstAdmin, ..link() })
+            }
             Request::UserLink { .. } => Response::Link(link()),
             Request::UserImport(chunk) => Response::Imported(Imported {
                 added: chunk.rows.lines().count() as u64,
@@ -246,6 +249,14 @@ fn users_are_changed_by_one_request_each() {
     }
     let shown = node.prints(&["user", "link", "ada@example.com"]);
     assert_eq!(shown, "http://localhost:3000/link/abc\ngood once, until 2023-11-14 22:13:20Z\n");
+    insta::assert_snapshot!(node.prints(&["user", "link", "nobody@example.com"]), @"
+    CAUTION: nobody has the address nobody@example.com, and there is no admin yet:
+    whoever opens this link becomes the FIRST ADMIN, with all that this allows.
+    http://localhost:3000/link/abc
+    good once, until 2023-11-14 22:13:20Z
+    ");
+    let json = node.prints(&["user", "link", "nobody@example.com", "--json"]);
+    assert!(json.contains("\"purpose\": \"first_admin\""), "{json}");
 }
 
 #[test]

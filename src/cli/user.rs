@@ -3,12 +3,13 @@
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 
 use super::account_file::{self, Format};
 use super::output::{self, JsonArray, Table, moment, plain};
 use super::{Common, Failure};
-use crate::control::protocol::{Account, Link, NewAccount, Password};
+use crate::control::protocol::{Account, Link, NewAccount, Password, Purpose};
 use crate::control::{Request, Response};
 use crate::limits;
 
@@ -33,6 +34,7 @@ Without --password-stdin, a one-time link is printed by which the user sets the 
     #[command(after_help = "Example:\n  sojourn user show ada@example.com")]
     Show {
         /// Address of the account
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         email: String,
         /// Print JSON
         #[arg(long)]
@@ -51,15 +53,22 @@ Without --password-stdin, a one-time link is printed by which the user sets the 
     #[command(after_help = "Example:\n  sojourn user set-password ada@example.com --password-stdin < password.txt")]
     SetPassword {
         /// Address of the account
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         email: String,
         /// Read the password from standard input: arguments can be seen by everybody on the machine
         #[arg(long, required = true)]
         password_stdin: bool,
     },
-    /// Print a one-time link that sets the password
-    #[command(after_help = "Example:\n  sojourn user link ada@example.com\n\nThe link is good for an hour.")]
+    /// Print a one-time link that sets the password, or makes the first admin
+    #[command(after_help = "\
+Example:
+  sojourn user link ada@example.com
+
+The link is good for an hour. For an address that nobody has it is refused, unless there is no admin yet: then whoever \
+opens it becomes the first admin.")]
     Link {
         /// Address of the account
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         email: String,
         /// Print JSON
         #[arg(long)]
@@ -73,8 +82,8 @@ Without --password-stdin, a one-time link is printed by which the user sets the 
 Example:
   sojourn user import users.csv
 
-The file is CSV with a header, or one JSON object a line, with id, email, password_hash, first_name, last_name,
-created_at. Hashes of argon2, bcrypt, scrypt and PBKDF2 are taken as they are, and replaced by argon2id when their owner
+The file is CSV with a header, or one JSON object a line, with id, email, password_hash, first_name, last_name, \
+created_at. Hashes of argon2, bcrypt, scrypt and PBKDF2 are taken as they are, and replaced by argon2id when their owner \
 next signs in. Accounts whose address or id exists are left alone, so an import may be run again.")]
     Import(Import),
 }
@@ -82,12 +91,14 @@ next signs in. Accounts whose address or id exists are left alone, so an import 
 #[derive(Debug, Args)]
 pub(super) struct Email {
     /// Address of the account
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     email: String,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Add {
     /// Address of the account
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     email: String,
     /// May administer
     #[arg(long)]
@@ -135,9 +146,9 @@ impl Command {
                 common.ask(&Request::UserSetPassword { email: email.clone(), password })?;
                 Ok(writeln!(out, "set the password of {} and ended all sessions", plain(&email))?)
             }
-            Self::Link { email, json } => match common.ask(&Request::UserLink { email })? {
+            Self::Link { email, json } => match common.ask(&Request::UserLink { email: email.clone() })? {
                 Response::Link(link) if json => Ok(output::json(out, &link)?),
-                Response::Link(link) => show_link(&link, out),
+                Response::Link(link) => show_link_for(&email, &link, out),
                 _ => Err(Failure::unexpected()),
             },
             Self::Import(import) => account_file::import(common, &import.file, import.format, out_as(import.json, out)),
@@ -177,6 +188,19 @@ fn change(common: &Common, request: &Request, done: &str, out: &mut dyn Write) -
         Response::User(user) => Ok(writeln!(out, "{done} {}", plain(&user.email))?),
         _ => Err(Failure::unexpected()),
     }
+}
+
+/// The link, and loudly that it makes an admin: whoever mistyped an address must not hand that out.
+fn show_link_for(email: &str, link: &Link, out: &mut dyn Write) -> Result<(), Failure> {
+    if link.purpose == Purpose::FirstAdmin {
+        writeln!(
+            out,
+            "CAUTION: nobody has the address {}, and there is no admin yet:\n\
+             whoever opens this link becomes the FIRST ADMIN, with all that this allows.",
+            plain(email)
+        )?;
+    }
+    show_link(link, out)
 }
 
 fn show_link(link: &Link, out: &mut dyn Write) -> Result<(), Failure> {

@@ -82,8 +82,6 @@ pub struct Tls {
 pub struct Cluster {
     /// How long a revoked session may still be honoured.
     pub max_staleness: Duration,
-    /// How much longer a node that is cut off may answer.
-    pub stale_reads: Duration,
 }
 
 /// Sessions and their cookie.
@@ -168,7 +166,7 @@ impl Config {
     pub fn listening_on(&mut self, address: SocketAddr) {
         if self.follows_listen {
             let scheme = if self.web.tls.is_some() { "https" } else { "http" };
-            self.public_url = Origin::localhost(scheme, address.port());
+            self.public_url = Origin::listening(scheme, address);
         }
     }
 }
@@ -197,18 +195,13 @@ impl Settings {
             secret: read.secret_if_any("secret"),
             public_url: read.origin("public_url"),
             web: web(&mut read),
-            cluster: Cluster {
-                max_staleness: read.duration("cluster.max_staleness"),
-                stale_reads: read.duration("cluster.stale_reads"),
-            },
+            cluster: Cluster { max_staleness: read.duration("cluster.max_staleness") },
             sessions: sessions(&mut read),
             users: users(&mut read),
             metrics: Metrics { listen: read.address_if_any("metrics.listen") },
             follows_listen,
         };
-        if config.web.listen.port() != 0 {
-            config.listening_on(config.web.listen);
-        }
+        config.listening_on(config.web.listen);
         if read.problems.is_empty() {
             read.problems = check::together(&config);
         }

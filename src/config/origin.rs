@@ -4,7 +4,7 @@
 //! written in its `xn--` form).
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use hyper::Uri;
 
@@ -17,10 +17,16 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// `http://localhost:<port>`, or https.
-    pub(super) fn localhost(scheme: &str, port: u16) -> Self {
+    /// Where a browser on this machine finds a door that listens there: `localhost` for its own two addresses and for
+    /// every address, else the address itself, which is then the only one that answers.
+    pub(super) fn listening(scheme: &str, address: SocketAddr) -> Self {
         let https = scheme == "https";
-        Self { https, host: "localhost".into(), port: Some(port).filter(|p| *p != default_port(https)) }
+        let host = match address.ip() {
+            ip if ip.is_unspecified() || ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST => "localhost".into(),
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        Self { https, host, port: Some(address.port()).filter(|p| *p != default_port(https)) }
     }
 
     /// Whether it is https.
@@ -131,6 +137,23 @@ fn check_name(name: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_door_is_found_where_it_listens() {
+        for (listens, found) in [
+            ("127.0.0.1:3000", "http://localhost:3000"),
+            ("0.0.0.0:80", "http://localhost"),
+            ("[::]:3000", "http://localhost:3000"),
+            ("[::1]:3000", "http://localhost:3000"),
+            ("127.0.0.2:3000", "http://127.0.0.2:3000"),
+            ("192.168.1.5:3000", "http://192.168.1.5:3000"),
+            ("[fd00::7]:3000", "http://[fd00::7]:3000"),
+        ] {
+            let origin = Origin::listening("http", listens.parse().expect("is an address"));
+            assert_eq!(origin.to_string(), found, "{listens}");
+            assert_eq!(parse(found), Ok(origin), "it is one that may be set");
+        }
+    }
 
     #[test]
     fn an_origin_is_shown_as_browsers_send_it() {

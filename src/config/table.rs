@@ -103,7 +103,6 @@ impl Kind {
 }
 
 const SECOND: u64 = 1_000;
-const DAY: u64 = 86_400 * SECOND;
 const LIFETIME_MAX: u64 = limits::LIFETIME_MAX.as_secs() * SECOND;
 
 /// Every setting, in the order in which people want to read them; those of one section stand together.
@@ -124,7 +123,7 @@ pub static SETTINGS: &[Setting] = &[
         key: "public_url",
         default: r#""http://localhost:3000""#,
         kind: Kind::Origin,
-        meaning: "where browsers reach the cluster; unset, it follows web.listen's port on localhost",
+        meaning: "where browsers reach the cluster; unset, it follows web.listen",
     },
     Setting {
         key: "web.listen",
@@ -163,12 +162,6 @@ pub static SETTINGS: &[Setting] = &[
         meaning: "the longest that a revoked session may still be honoured anywhere",
     },
     Setting {
-        key: "cluster.stale_reads",
-        default: r#""0s""#,
-        kind: Kind::Duration(0, DAY),
-        meaning: "how much longer a node that is cut off goes on answering, for revoked sessions too",
-    },
-    Setting {
         key: "sessions.cookie",
         default: r#""auto""#,
         kind: Kind::CookieName,
@@ -190,7 +183,8 @@ pub static SETTINGS: &[Setting] = &[
         key: "sessions.idle",
         default: r#""1h""#,
         kind: Kind::Duration(SECOND, LIFETIME_MAX),
-        meaning: "a session nobody uses ends after this long",
+        meaning: "a session nobody uses ends after this long, or up to a tenth of it (a minute at most) later; remembered \
+                  ones have no idle timeout",
     },
     Setting {
         key: "sessions.lifetime",
@@ -202,7 +196,7 @@ pub static SETTINGS: &[Setting] = &[
         key: "sessions.remember",
         default: r#""30d""#,
         kind: Kind::Duration(SECOND, LIFETIME_MAX),
-        meaning: "lifetime of a session whose owner ticked \"remember me\"",
+        meaning: "sessions.lifetime of those whose owner ticked \"remember me\"; it ends them, used or not",
     },
     Setting {
         key: "sessions.prefix",

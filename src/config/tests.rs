@@ -323,6 +323,9 @@ fn a_public_url_that_nobody_set_follows_the_listener() {
     let mut config = given("[web]\nlisten = \"127.0.0.1:0\"").load();
     config.listening_on("127.0.0.1:4711".parse().expect("an address"));
     assert_eq!(config.public_url.to_string(), "http://localhost:4711");
+    assert_eq!(given("[web]\nlisten = \"192.168.1.5:80\"").load().public_url.to_string(), "http://192.168.1.5");
+    let tls = "[web]\nlisten = \"127.0.0.1:0\"\ntls_cert = \"c.pem\"\ntls_key = \"k.pem\"";
+    assert!(given(tls).load().public_url.is_https(), "before the port is known, too");
     let tls = "[web]\nlisten = \"0.0.0.0:8443\"\ntls_cert = \"c.pem\"\ntls_key = \"k.pem\"";
     assert_eq!(given(tls).load().public_url.to_string(), "https://localhost:8443");
     let mut said = given("public_url = \"http://localhost:3000\"\n[web]\nlisten = \"127.0.0.1:0\"").load();
@@ -351,7 +354,7 @@ fn every_setting_is_printed_with_meaning_and_default() {
     data = "data/node"
     # the cluster's secret; empty: made on first start and kept in the data directory (default: "")
     secret = ""
-    # where browsers reach the cluster; unset, it follows web.listen's port on localhost (default: "http://localhost:3000")
+    # where browsers reach the cluster; unset, it follows web.listen (default: "http://localhost:3000")
     # public_url = "http://localhost:3000"
 
     [web]
@@ -369,8 +372,6 @@ fn every_setting_is_printed_with_meaning_and_default() {
     [cluster]
     # the longest that a revoked session may still be honoured anywhere (default: "1s")
     max_staleness = "1s"
-    # how much longer a node that is cut off goes on answering, for revoked sessions too (default: "0s")
-    stale_reads = "0s"
 
     [sessions]
     # the session cookie; auto: __Host-sojourn on https, __Secure-sojourn with a domain, else sojourn (default: "auto")
@@ -379,11 +380,11 @@ fn every_setting_is_printed_with_meaning_and_default() {
     domain = ""
     # cookie secrets: the first signs, all verify; empty: one is made on first start (default: [])
     secrets = []
-    # a session nobody uses ends after this long (default: "1h")
+    # a session nobody uses ends after this long, or up to a tenth of it (a minute at most) later; remembered ones have no idle timeout (default: "1h")
     idle = "1h"
     # a session ends after this long, however much it is used (default: "24h")
     lifetime = "24h"
-    # lifetime of a session whose owner ticked "remember me" (default: "30d")
+    # sessions.lifetime of those whose owner ticked "remember me"; it ends them, used or not (default: "30d")
     remember = "30d"
     # what the keys of sessions begin with, as apps know them (default: "sess:")
     prefix = "sess:"

@@ -32,7 +32,8 @@ pub enum Request {
     UserDelete { email: String },
     /// Replace the password and end the sessions. Answer: [`Response::Done`].
     UserSetPassword { email: String, password: Password },
-    /// A one-time link that sets the password. Answer: [`Response::Link`].
+    /// A one-time link that sets the password; while nobody is admin, one that makes the first admin for an address
+    /// that nobody has. Answer: [`Response::Link`].
     UserLink { email: String },
     /// Let pass forward-auth. Answer: [`Response::User`].
     UserApprove { email: String },
@@ -203,6 +204,19 @@ pub struct LiveSession {
 pub struct Link {
     pub url: String,
     pub expires: Millis,
+    #[serde(default)]
+    pub purpose: Purpose,
+}
+
+/// What a one-time link is good for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// It sets the password of an account.
+    #[default]
+    SetPassword,
+    /// Whoever opens it becomes the first admin.
+    FirstAdmin,
 }
 
 /// A link is a secret until it is spent.

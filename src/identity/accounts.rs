@@ -45,8 +45,8 @@ impl Identity {
         let mut form = account.form;
         let has_password = !form.password.is_empty();
         if !has_password {
-            // the rules are for passwords that people choose; this one is thrown away
-            form.password = crate::random::token::<32>();
+            // the rules are for passwords that people choose; this one is thrown away, and longer than any rule asks
+            form.password = crate::random::token::<64>();
         }
         let (user, password) = self.checked(form)?;
         let password_hash = if has_password { self.hashes.hash(&password).await? } else { String::new() };

@@ -38,6 +38,10 @@ impl Identity {
     /// # Errors
     /// `NotDone`, `FateUnknown`.
     pub async fn first_admin_link(&self) -> Result<Option<OneTimeLink>> {
+        if self.has_admin().await? {
+            return Ok(None);
+        }
+        // somebody may become one meanwhile
         match self.make_link(LinkUse::FirstAdmin).await {
             Ok(link) => Ok(Some(link)),
             Err(Error::Conflict(_)) => Ok(None),
@@ -45,17 +49,21 @@ impl Identity {
         }
     }
 
-    /// A link for this address: one that sets its password, or, while there is no admin and the address is unknown,
-    /// one that makes the first admin.
+    /// Whether anybody may administer.
     ///
     /// # Errors
-    /// `NotFound` when the address is unknown and there is an admin.
+    /// `Broken`.
+    pub async fn has_admin(&self) -> Result<bool> {
+        self.users(|users| users.has_admin()).await
+    }
+
+    /// A link that sets the password of the account with this address.
+    ///
+    /// # Errors
+    /// `NotFound` when nobody has the address; `Unacceptable` when nobody can.
     pub async fn link_for(&self, address: &str) -> Result<OneTimeLink> {
-        let address = email::normalise(address)?;
-        match self.row_by_email(address).await? {
-            Some(row) => self.make_link(LinkUse::SetPassword(row.user.id.clone())).await,
-            None => self.first_admin_link().await?.ok_or(Error::NotFound("user")),
-        }
+        let row = self.row_by_email(email::normalise(address)?).await?.ok_or(Error::NotFound("user"))?;
+        self.make_link(LinkUse::SetPassword(row.user.id.clone())).await
     }
 
     async fn make_link(&self, usage: LinkUse) -> Result<OneTimeLink> {

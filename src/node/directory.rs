@@ -4,10 +4,11 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use crate::config::Secret;
 use crate::error::{Error, Result};
@@ -37,12 +38,10 @@ impl Directory {
         };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
         let lock = File::open(path).map_err(failed)?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Err(Error::Broken(format!(
-                "data directory {} is used by another process\nhint: stop that one, or choose another with --data",
-                path.display()
-            )));
-        }
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|cause| {
+            let holder = if cause == Errno::WOULDBLOCK { holder(&lock) } else { None };
+            unlocked(path, cause, holder)
+        })?;
         if path.join(UNFINISHED).try_exists().map_err(failed)? {
             return Err(Error::Broken(format!(
                 "a restore into {} did not finish\nhint: empty that directory and restore again",
@@ -110,5 +109,106 @@ impl Directory {
                 File::open(&self.path).and_then(|dir| dir.sync_all()).map_err(failed)
             }
         }
+    }
+}
+
+/// Why the directory could not be locked, for the person who starts the node.
+fn unlocked(path: &Path, cause: Errno, holder: Option<String>) -> Error {
+    let path = path.display();
+    Error::Broken(match cause {
+        Errno::WOULDBLOCK => {
+            let holder = holder.unwrap_or_else(|| "another process".into());
+            format!("data directory {path} is in use by {holder}\nhint: stop that one, or choose another with --data")
+        }
+        // NFS answers BADF, since its locks want a file that is open for writing
+        Errno::OPNOTSUPP | Errno::NOSYS | Errno::NOLCK | Errno::BADF | Errno::INVAL => format!(
+            "data directory {path} cannot be locked: {cause}\nhint: its file system has no locks; put it on a local disk"
+        ),
+        _ => {
+            format!("data directory {path} cannot be locked: {cause}\nhint: check the disk, and who owns the directory")
+        }
+    })
+}
+
+/// Which process holds the lock on this file, by `/proc/locks` (proc(5)). `None` when that does not say: across
+/// containers, or on file systems that show another device there.
+fn holder(file: &File) -> Option<String> {
+    let there = file.metadata().ok()?;
+    let (major, minor) = (rustix::fs::major(there.dev()), rustix::fs::minor(there.dev()));
+    let place = format!("{major:02x}:{minor:02x}:{}", there.ino());
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    let pid = locks.lines().find_map(|line| lock_on(line, &place))?;
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    Some(match name.trim() {
+        "" => format!("process {pid}"),
+        name => format!("process {pid} ({name})"),
+    })
+}
+
+/// The process id in a line of `/proc/locks` such as `7: FLOCK  ADVISORY  WRITE 4711 fe:01:1234 0 EOF`, if the lock is
+/// on this place and held.
+fn lock_on(line: &str, place: &str) -> Option<u32> {
+    let mut words = line.split_whitespace().skip(1);
+    let (kind, pid, on) = (words.next()?, words.nth(2)?, words.next()?);
+    if kind == "FLOCK" && on == place { pid.parse().ok().filter(|pid| *pid > 0) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(path: &Path) -> String {
+        match Directory::open(path) {
+            Ok(_) => panic!("it was opened"),
+            Err(e) => e.to_string(),
+        }
+    }
+
+    #[test]
+    fn who_has_the_directory_is_named() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("node");
+        let _held = Directory::open(&path).unwrap_or_else(|e| panic!("{e}"));
+        let why = refusal(&path);
+        assert!(why.starts_with(&format!("data directory {} is in use by ", path.display())), "{why}");
+        assert!(why.contains("hint: stop that one"), "{why}");
+        // a file system may show another device there than in `stat`: then nobody is named rather than somebody wrong
+        let ours = format!("process {} (", std::process::id());
+        assert!(why.contains(&ours) || why.contains("another process"), "{why}");
+    }
+
+    #[test]
+    fn a_file_system_without_locks_is_told_from_a_node_that_runs() {
+        let told = |cause| unlocked(Path::new("/d"), cause, None).to_string();
+        assert!(told(Errno::WOULDBLOCK).contains("in use by another process"));
+        for cause in [Errno::OPNOTSUPP, Errno::NOLCK, Errno::BADF] {
+            let why = told(cause);
+            assert!(
+                why.contains("cannot be locked") && why.contains("a local disk") && !why.contains("in use"),
+                "{why}"
+            );
+        }
+        let why = told(Errno::IO);
+        assert!(why.contains("cannot be locked") && why.contains("hint: check the disk"), "{why}");
+    }
+
+    #[test]
+    fn what_is_no_directory_of_ours_is_said_as_it_is() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("file");
+        fs::write(&file, "x").expect("is written");
+        let why = refusal(&file);
+        assert!(why.contains("File exists") && why.contains("hint: ") && !why.contains("in use"), "{why}");
+    }
+
+    #[test]
+    fn only_a_held_lock_on_the_very_place_names_its_process() {
+        let line = "7: FLOCK  ADVISORY  WRITE 4711 fe:01:1234 0 EOF";
+        assert_eq!(lock_on(line, "fe:01:1234"), Some(4711));
+        assert_eq!(lock_on(line, "fe:01:123"), None);
+        assert_eq!(lock_on(&line.replace("4711", "0"), "fe:01:1234"), None, "of another container");
+        assert_eq!(lock_on(&line.replace("FLOCK", "POSIX"), "fe:01:1234"), None);
+        assert_eq!(lock_on("7: -> FLOCK  ADVISORY  WRITE 4711 fe:01:1234 0 EOF", "fe:01:1234"), None, "it waits");
+        assert_eq!(lock_on("", "fe:01:1234"), None);
     }
 }

@@ -1,11 +1,14 @@
 //! Node: wires all rooms together, opens the doors and closes them.
 //!
-//! The order of opening is the order of the floors: data directory, state, log, identity, doors. Closing goes the
-//! other way round, so that what a door accepted still reaches the log.
+//! The order of opening is the order of the floors: data directory, state, log, identity, doors. Whatever can be wrong
+//! without them (TLS files, addresses) is found before anything is written. Closing goes the other way round, so that
+//! what a door accepted still reaches the log.
 
 mod directory;
+pub mod first_admin;
 mod operator;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Origin};
@@ -40,7 +44,7 @@ pub struct RunningNode {
     pub public_url: Origin,
     /// Its data directory.
     pub data: PathBuf,
-    /// Makes the first admin; only while nobody has an account.
+    /// Makes the first admin; only while there is none.
     pub first_admin: Option<Link>,
     log: Arc<RaftLog>,
     stop: watch::Sender<bool>,
@@ -87,8 +91,8 @@ pub async fn start(config: Config) -> Result<RunningNode> {
 /// As [`start`].
 pub async fn start_with(mut config: Config, clock: Arc<dyn Clock>) -> Result<RunningNode> {
     let started = Instant::now();
+    let tls = tls(&config)?;
     let directory = Directory::open(&config.data)?;
-    directory.keep_secret(config.secret.as_ref())?;
     let web_listener = bind("web.listen", config.web.listen).await?;
     let metrics_listener = match config.metrics.listen {
         Some(address) => Some(bind("metrics.listen", address).await?),
@@ -96,26 +100,27 @@ pub async fn start_with(mut config: Config, clock: Arc<dyn Clock>) -> Result<Run
     };
     let address = |listener: &TcpListener| listener.local_addr().map_err(|e| Error::broken("listening", e));
     config.listening_on(address(&web_listener)?);
+    directory.keep_secret(config.secret.as_ref())?;
     let control = Server::open(&config.data)?;
     let state = open_state(&config.data).await?;
     let settings = raft::Settings { max_staleness: config.cluster.max_staleness };
     let log = RaftLog::open(&config.data, state.clone(), clock, &settings).await?;
     let secrets = agree_on_settings(&*log, &config).await?;
     let identity = Arc::new(open_identity(&config, (state.clone(), log.clone()), secrets)?);
-    let first_admin = if identity.account_count().await? == 0 { identity.first_admin_link().await? } else { None };
+    let first_admin = first_admin::link(&identity, &config.data, &config.public_url).await?;
 
     let mut node = RunningNode {
         web: address(&web_listener)?,
         metrics: metrics_listener.as_ref().map(address).transpose()?,
         public_url: config.public_url.clone(),
         data: config.data.clone(),
-        first_admin: first_admin.map(|link| Link { url: link.url, expires: link.expires }),
+        first_admin,
         log: log.clone(),
         stop: watch::Sender::new(false),
         doors: JoinSet::new(),
         _directory: directory,
     };
-    let port = web_port(web_listener, &config)?;
+    let port = Port { tls, ..Port::plain(web_listener) };
     let site = Arc::new(Site::new(Door { identity: identity.clone(), settings: web::Settings::new(&config) }));
     let stop = node.stop.subscribe();
     node.doors.spawn(async move { web::serve(site, port, stopped(stop)).await });
@@ -131,6 +136,18 @@ pub async fn start_with(mut config: Config, clock: Arc<dyn Clock>) -> Result<Run
     Ok(node)
 }
 
+/// Checks the files that settings name. Opens no door and writes nothing.
+///
+/// # Errors
+/// `Broken`, with a hint: one cannot be read, or two do not belong together.
+pub fn check(config: &Config) -> Result<()> {
+    tls(config).map(|_| ())
+}
+
+fn tls(config: &Config) -> Result<Option<TlsAcceptor>> {
+    config.web.tls.as_ref().map(|files| web::accept::tls(&files.cert, &files.key)).transpose()
+}
+
 async fn stopped(mut stop: watch::Receiver<bool>) {
     // a sender that is gone is a node that is gone
     let _ = stop.wait_for(|stop| *stop).await;
@@ -138,16 +155,14 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
 
 async fn bind(setting: &str, address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|e| {
-        Error::Broken(format!("cannot listen on {address}: {e}\nhint: is it in use? choose another with {setting}"))
+        let hint = match e.kind() {
+            ErrorKind::AddrInUse => "another program listens there",
+            ErrorKind::AddrNotAvailable => "this machine has no such address",
+            ErrorKind::PermissionDenied => "ports below 1024 are for root, or for who has CAP_NET_BIND_SERVICE",
+            _ => "this system refuses it",
+        };
+        Error::Broken(format!("cannot listen on {address}: {e}\nhint: {hint}; choose another with {setting}"))
     })
-}
-
-fn web_port(listener: TcpListener, config: &Config) -> Result<Port> {
-    let port = Port::plain(listener);
-    match &config.web.tls {
-        Some(files) => Ok(Port { tls: Some(web::accept::tls(&files.cert, &files.key)?), ..port }),
-        None => Ok(port),
-    }
 }
 
 async fn open_state(data: &Path) -> Result<Arc<State>> {
@@ -193,15 +208,20 @@ fn open_identity(config: &Config, rooms: (Arc<State>, Arc<RaftLog>), secrets: Ve
 /// # Errors
 /// `Conflict` when the directory is not empty; `Malformed` when the file is no whole backup; `Broken`.
 pub fn restore(file: &Path, data: &Path, keep: Keep, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
+    let refused = |e: std::io::Error| {
+        Error::Malformed(format!("{e}\nhint: name a file that `sojourn backup` wrote, as it wrote it"))
+    };
+    let unread = |e: std::io::Error| refused(std::io::Error::other(format!("cannot read {}: {e}", file.display())));
+    let backup = std::fs::metadata(file).map_err(unread)?;
+    if !backup.is_file() {
+        return Err(refused(std::io::Error::other(format!("{} is no file", file.display()))));
+    }
     let directory = Directory::open(data)?;
     if !directory.is_new() {
         return Err(Error::Conflict(format!("{} is not empty\nhint: restore into a new directory", data.display())));
     }
-    let refused = |e: std::io::Error| {
-        Error::Malformed(format!("{e}\n  hint: name a file that `sojourn backup` wrote, as it wrote it"))
-    };
     snapshot::check(file).map_err(refused)?;
-    let total = std::fs::metadata(file).map_err(refused)?.len();
+    let total = backup.len();
     progress(0, total);
     directory.begin_restore()?;
     raft::restore(file, data, keep)?;

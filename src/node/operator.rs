@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::control::protocol::{
-    self as told, Account, Health, ImportChunk, ImportFormat, Link, LiveSession, Refused, Request, Response, Status,
+    self as told, Account, Health, ImportChunk, ImportFormat, Link, LiveSession, Purpose, Refused, Request, Response,
+    Status,
 };
 use crate::control::{self, Progress};
 use crate::error::{Error, Result};
@@ -103,7 +104,7 @@ impl Desk {
             Request::UserSetPassword { email, password } => {
                 identity.set_account_password(&email, &password.0).await.map(|()| Response::Done)
             }
-            Request::UserLink { email } => identity.link_for(&email).await.map(|made| Response::Link(link(made))),
+            Request::UserLink { email } => self.link(&email).await.map(Response::Link),
             Request::UserImport(chunk) => self.import(chunk).await,
             _ => Err(Error::Malformed("unknown request".into())),
         }
@@ -122,9 +123,21 @@ impl Desk {
             last_name: new.last_name,
         };
         let user = self.identity.add_account(NewAccount { form, admin: new.admin }).await?;
-        let made = if has_password { None } else { Some(link(self.identity.link_for(&user.email).await?)) };
+        let made = if has_password { None } else { Some(sets_password(self.identity.link_for(&user.email).await?)) };
         let user = account(self.identity.account(&user.email).await?);
         Ok(Response::UserAdded { user, link: made })
+    }
+
+    /// For an address that nobody has, and only while nobody is admin, the link that makes the first one: the way in
+    /// for an operator who lost the one of the first start.
+    async fn link(&self, email: &str) -> Result<Link> {
+        match self.identity.link_for(email).await {
+            Err(Error::NotFound(what)) => {
+                let made = self.identity.first_admin_link().await?.ok_or(Error::NotFound(what))?;
+                Ok(Link { url: made.url, expires: made.expires, purpose: Purpose::FirstAdmin })
+            }
+            made => made.map(sets_password),
+        }
     }
 
     async fn import(&self, chunk: ImportChunk) -> Result<Response> {
@@ -196,6 +209,6 @@ fn live(view: &SessionView) -> LiveSession {
     }
 }
 
-fn link(made: OneTimeLink) -> Link {
-    Link { url: made.url, expires: made.expires }
+fn sets_password(made: OneTimeLink) -> Link {
+    Link { url: made.url, expires: made.expires, purpose: Purpose::SetPassword }
 }

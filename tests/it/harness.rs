@@ -10,6 +10,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use sojourn::clock::{Clock, ManualClock};
 use sojourn::config::{Config, File, Sources};
+use sojourn::control::protocol::Link;
 use sojourn::control::{self, Client};
 use sojourn::node::{self, RunningNode};
 use tempfile::TempDir;
@@ -81,9 +82,14 @@ impl Node {
         self.dir.path().join("node")
     }
 
-    /// The link that makes the first admin, as the first start gave it.
+    /// The link that makes the first admin, as its start gave it.
+    pub fn first_admin(&self) -> Option<&Link> {
+        self.running.as_ref().expect("it runs").first_admin.as_ref()
+    }
+
+    /// The path of that link.
     pub fn first_admin_path(&self) -> String {
-        let link = self.running.as_ref().and_then(|node| node.first_admin.as_ref()).expect("the first start");
+        let link = self.first_admin().expect("there is no admin");
         format!("/link/{}", link.url.rsplit('/').next().expect("a link has a token"))
     }
 

@@ -169,6 +169,45 @@ async fn the_first_start_makes_a_link_to_the_first_admin_and_no_other_does() {
 }
 
 #[tokio::test]
+async fn a_restart_gives_the_link_that_lies_there_while_it_is_good_and_then_another() {
+    let mut node = Node::start().await;
+    let first = node.first_admin_path();
+    let file = node.data().join("first-admin-link");
+    let leave = |path: &str| std::fs::write(&file, format!("http://x{path}\ngood once, until 2100-01-01T00:00:00Z\n"));
+    leave(&first).expect("is written");
+    node.pass(HOUR - 1);
+    node.restart().await;
+    assert_eq!(node.first_admin_path(), first);
+    assert_eq!(node.visitor().page(&first).await.0, StatusCode::OK);
+    node.pass(1);
+    node.restart().await;
+    let second = node.first_admin_path();
+    assert_ne!(second, first, "it is too old");
+    assert!(!file.exists(), "and its file is gone");
+    assert_eq!(node.visitor().page(&second).await.0, StatusCode::OK);
+
+    leave(&second).expect("is written");
+    let (first_name, last_name) = (String::new(), String::new());
+    let account = NewAccount { email: ADA.into(), first_name, last_name, admin: true, password: None };
+    node.ask(Request::UserAdd(account)).await.expect("is made");
+    node.restart().await;
+    assert!(node.first_admin().is_none() && !file.exists(), "there is an admin");
+}
+
+#[tokio::test]
+async fn an_account_without_a_password_is_made_however_long_passwords_must_be() {
+    for least in ["8", "15", "64"] {
+        let node = Node::with(&[("users.password_min", least)]).await;
+        let (first_name, last_name) = (String::new(), String::new());
+        let account = NewAccount { email: ADA.into(), first_name, last_name, admin: false, password: None };
+        let made = node.ask(Request::UserAdd(account)).await;
+        let Ok(Response::UserAdded { link: Some(made), .. }) = made else { panic!("{least}: {made:?}") };
+        let long: String = "pour another one ".chars().cycle().take(64).collect();
+        assert_eq!(spend(&node, &self::path(&made.url), &long).await, StatusCode::SEE_OTHER);
+    }
+}
+
+#[tokio::test]
 async fn a_first_admin_link_ends_when_there_is_an_admin_by_another_way() {
     let node = Node::start().await;
     let path = node.first_admin_path();

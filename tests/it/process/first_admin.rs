@@ -83,6 +83,34 @@ async fn it_is_refused_once_there_is_an_admin() {
 }
 
 #[tokio::test]
+async fn a_restart_keeps_a_link_that_is_good_so_that_a_copied_one_works() {
+    let place = Place::new();
+    let node = place.start();
+    let link = first_link(&place);
+    // people may sign up meanwhile: it is an admin that ends it
+    node.visitor().sign_up("bob@example.com").await;
+    drop(node);
+    let node = place.start();
+    assert_eq!(first_link(&place), link);
+    let port = node.url.rsplit(':').next().expect("has a port");
+    let text = fs::read_to_string(place.data().join("first-admin-link")).expect("is there");
+    assert!(text.starts_with(&format!("http://localhost:{port}/link/")), "it leads to where the node is now: {text}");
+    assert_eq!(submit(&node, &link, ADMIN).await, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn a_file_that_holds_no_link_of_ours_is_replaced() {
+    let place = Place::new();
+    drop(place.start());
+    let until = "good once, until 2100-01-01T00:00:00Z\n";
+    for text in ["", "hello\n", &format!("http://localhost:3000/link/abcdef\n{until}"), &format!("\0/link/\n{until}")] {
+        fs::write(place.data().join("first-admin-link"), text).expect("is written");
+        let node = place.start();
+        assert_eq!(open(&node, &first_link(&place)).await, StatusCode::OK, "{text:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_restart_takes_a_spent_link_s_file_away() {
     let place = Place::new();
     let node = place.start();
@@ -96,8 +124,17 @@ async fn a_restart_takes_a_spent_link_s_file_away() {
 async fn the_operator_may_ask_for_a_link_at_any_time() {
     let place = Place::new();
     let node = place.start();
-    // nobody has this address and nobody is admin: a new link for the first one
-    let link = path_of(&place.done(&["user", "link", "root@example.com"]));
+    // nobody has this address and nobody is admin: a new link for the first one, which is said loudly
+    let told = place.done(&["user", "link", "root@example.com"]);
+    assert!(
+        told.starts_with("CAUTION: nobody has the address root@example.com") && told.contains("FIRST ADMIN"),
+        "{told}"
+    );
+    let link = path_of(&told);
+    // who has an address gets a link to a password, admin or not
+    place.done(&["user", "add", "bob@example.com"]);
+    assert!(!place.done(&["user", "link", "bob@example.com"]).contains("ADMIN"));
+    assert_eq!(place.json(&["user", "link", "bob@example.com"])["purpose"], "set_password");
     assert_eq!(submit(&node, &link, ADMIN).await, StatusCode::SEE_OTHER);
     // now there is one, and it is a link that sets the password
     let told = place.json(&["user", "link", "root@example.com"]);

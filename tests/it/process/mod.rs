@@ -1,7 +1,7 @@
 //! Process: what is promised of the program as a process, tried on the real binary.
 //!
 //! `kills`: nothing acknowledged is lost, however it ends. `stop`: signals, and who may run beside whom. `first_admin`,
-//! `commands`: the command line. `backups`, `damage`: what lies on the disk.
+//! `commands`: the command line. `backups`, `damage`, `private`: what lies on the disk.
 
 mod backups;
 mod commands;
@@ -10,5 +10,6 @@ mod damage;
 mod dice;
 mod first_admin;
 mod kills;
+mod private;
 mod stop;
 mod witness;

@@ -97,7 +97,7 @@ fn a_data_directory_has_one_node() {
     let second = place.refused();
     assert_eq!(second.status, Some(1), "{}", second.log);
     let data = place.data().display().to_string();
-    assert!(second.log.contains(&data) && second.log.contains("is used by another process"), "{}", second.log);
+    assert!(second.log.contains(&format!("{data} is in use by ")), "{}", second.log);
     assert!(second.log.contains("hint: "), "{}", second.log);
     assert_eq!(place.done(&["healthcheck"]), "ready\n", "the first one is none the worse");
     assert_eq!(first.stop(), Some(0));
@@ -112,7 +112,43 @@ fn a_restore_does_not_touch_a_directory_that_a_node_uses() {
     place.done(&["backup", &file.display().to_string()]);
     let refused = place.run(&["restore", &file.display().to_string()]);
     assert_eq!(refused.status, 1);
-    assert!(refused.err.contains("is used by another process"), "{}", refused.err);
+    assert!(refused.err.contains("is in use by "), "{}", refused.err);
+    assert_eq!(node.stop(), Some(0));
+}
+
+#[test]
+fn tls_files_are_checked_before_anything_is_written() {
+    let pair = || rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let (one, other) = (pair(), pair());
+    let place = Place::new();
+    let (cert, key) = (place.file("cert.pem"), place.file("key.pem"));
+    let (named_cert, named_key) = (cert.display().to_string(), key.display().to_string());
+    let place = place.with("SOJOURN_WEB_TLS_CERT", &named_cert).with("SOJOURN_WEB_TLS_KEY", &named_key);
+    let good_key = one.signing_key.serialize_pem();
+    for (chain, private, named) in [
+        (None, Some(good_key.clone()), &named_cert),
+        (Some(one.cert.pem()), None, &named_key),
+        (Some("no certificate".into()), Some(good_key.clone()), &named_cert),
+        (Some(one.cert.pem()), Some("no key".into()), &named_key),
+        (Some(one.cert.pem()), Some(other.signing_key.serialize_pem()), &named_key),
+    ] {
+        for (file, text) in [(&cert, chain), (&key, private)] {
+            let _ = std::fs::remove_file(file);
+            if let Some(text) = text {
+                std::fs::write(file, text).expect("is written");
+            }
+        }
+        let refused = place.refused();
+        assert_eq!(refused.status, Some(1), "{}", refused.log);
+        assert!(refused.log.contains(named) && refused.log.contains("hint: "), "{}", refused.log);
+        assert!(!place.data().exists(), "it made a data directory: {}", refused.log);
+        let checked = place.run(&["config", "check"]);
+        assert!(checked.status == 1 && checked.err.contains(named), "a check finds it, too: {}", checked.err);
+    }
+    std::fs::write(&key, good_key).expect("is written");
+    assert_eq!(place.done(&["config", "check"]), "the settings are right\n");
+    let node = place.start();
+    assert!(node.log().contains("\"url\":\"https://localhost:"), "{}", node.log());
     assert_eq!(node.stop(), Some(0));
 }
 
@@ -126,6 +162,8 @@ fn a_port_has_one_node() {
     assert_eq!(refused.status, Some(1), "{}", refused.log);
     assert!(refused.log.contains(&format!("cannot listen on {address}")), "{}", refused.log);
     assert!(refused.log.contains("hint: ") && refused.log.contains("web.listen"), "{}", refused.log);
+    let left: Vec<_> = std::fs::read_dir(second.data()).expect("is made").flatten().collect();
+    assert!(left.is_empty(), "a start that failed wrote {left:?}");
     drop(node);
     let third = second.start();
     assert!(second.data().join("first-admin-link").exists(), "a start that failed was not the first one");
