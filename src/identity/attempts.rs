@@ -54,6 +54,7 @@ impl Identity {
                 tracing::warn!(target: SECURITY, address = %client.address, what, wait_ms, "too many tries");
                 Err(too_many(wait_ms))
             }
+            Outcome::Full => Err(Error::Full),
             _ => Ok(()),
         }
     }

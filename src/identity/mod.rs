@@ -110,6 +110,8 @@ impl Identity {
     async fn change_user(&self, change: UserChange, end: Option<EndUser>) -> Result<UserOutcome> {
         match self.log.submit(Op::User { change, end }).await? {
             Outcome::User(outcome) => Ok(outcome),
+            // the session that was to live on has ended
+            Outcome::Gone => Err(Error::NotSignedIn),
             other => Err(Error::Broken(format!("a change to users was answered {other:?}"))),
         }
     }

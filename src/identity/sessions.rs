@@ -274,6 +274,7 @@ impl Identity {
         let op = Op::EndUser(EndUser { user: user.id.clone(), keep: Some(session.key.clone()) });
         match self.log.submit(op).await? {
             Outcome::Ended(count) => Ok(count),
+            Outcome::Gone => Err(Error::NotSignedIn),
             other => Err(Error::Broken(format!("ending sessions was answered {other:?}"))),
         }
     }

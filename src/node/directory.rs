@@ -1,10 +1,11 @@
 //! Directory: where a node keeps everything, one process at a time.
 //!
-//! The lock is on the directory itself and goes with the process, however it ends.
+//! The lock is on the directory itself and goes with the process, however it ends. Whoever has it removes what a process
+//! that was killed left of its backups; the rooms do the same for theirs when they are opened.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -12,6 +13,7 @@ use rustix::io::Errno;
 
 use crate::config::Secret;
 use crate::error::{Error, Result};
+use crate::state::files::create_directories;
 use crate::{limits, random};
 
 /// Stands in the directory while a restore fills it: half of a state must never be taken for a whole one.
@@ -36,7 +38,7 @@ impl Directory {
                 path.display()
             ))
         };
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+        create_directories(path).map_err(failed)?;
         let lock = File::open(path).map_err(failed)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|cause| {
             let holder = if cause == Errno::WOULDBLOCK { holder(&lock) } else { None };
@@ -49,6 +51,7 @@ impl Directory {
             )));
         }
         let is_new = fs::read_dir(path).map_err(failed)?.next().is_none();
+        remove_half_backups(path).map_err(failed)?;
         Ok(Self { path: path.to_owned(), is_new, _lock: lock })
     }
 
@@ -110,6 +113,22 @@ impl Directory {
             }
         }
     }
+}
+
+/// A backup that a process is writing, which it sends to whoever asked and does not keep.
+pub fn half_backup(data: &Path) -> PathBuf {
+    data.join(format!("backup-{}.partial", random::token::<6>()))
+}
+
+fn remove_half_backups(data: &Path) -> io::Result<()> {
+    for item in fs::read_dir(data)? {
+        let path = item?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with("backup-") && name.ends_with(".partial") {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Why the directory could not be locked, for the person who starts the node.
@@ -210,5 +229,23 @@ mod tests {
         assert_eq!(lock_on(&line.replace("FLOCK", "POSIX"), "fe:01:1234"), None);
         assert_eq!(lock_on("7: -> FLOCK  ADVISORY  WRITE 4711 fe:01:1234 0 EOF", "fe:01:1234"), None, "it waits");
         assert_eq!(lock_on("", "fe:01:1234"), None);
+    }
+
+    #[test]
+    fn half_backups_of_a_process_that_is_gone_are_removed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (half, kept) = (half_backup(dir.path()), dir.path().join("backup-of-mine"));
+        [&half, &kept].iter().for_each(|path| fs::write(path, "x").expect("a file"));
+        let directory = Directory::open(dir.path()).expect("it opens");
+        assert!(!directory.is_new() && !half.exists() && kept.exists());
+    }
+
+    #[test]
+    fn a_directory_that_somebody_has_is_left_alone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let _held = Directory::open(dir.path()).expect("it opens");
+        let half = half_backup(dir.path());
+        fs::write(&half, "x").expect("a file");
+        assert!(Directory::open(dir.path()).is_err() && half.exists());
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::directory::half_backup;
 use crate::control::protocol::{
     self as told, Account, Health, ImportChunk, ImportFormat, Link, LiveSession, Purpose, Refused, Request, Response,
     Status,
@@ -39,20 +40,33 @@ impl control::Operator for Desk {
         })
     }
 
+    /// In a task of its own: whoever asked may go away, and what was written for them must not stay.
     fn backup(&self, progress: Progress) -> Answer<'_, Result<tokio::fs::File>> {
         Box::pin(async move {
-            let path = self.data.join(format!("backup-{}.partial", crate::random::token::<6>()));
             progress.tell(0, 1);
-            let written = self.log.backup(&path).await;
-            let file = match written {
-                Ok(()) => tokio::fs::File::open(&path).await.map_err(|e| Error::broken("the backup", e)),
-                Err(e) => Err(e),
-            };
-            // the open file lives on without a name
-            let _ = tokio::fs::remove_file(&path).await;
+            let (log, unnamed) = (self.log.clone(), Unnamed(half_backup(&self.data)));
+            let task = tokio::spawn(async move {
+                log.backup(&unnamed.0).await?;
+                tokio::fs::File::open(&unnamed.0).await.map_err(|e| Error::broken("the backup", e))
+            });
+            let file = task.await.map_err(|e| Error::broken("the backup", e))?;
             progress.tell(1, 1);
             file
         })
+    }
+}
+
+/// A file that loses its name when this goes; whoever has it open reads on.
+struct Unnamed(PathBuf);
+
+impl Drop for Unnamed {
+    fn drop(&mut self) {
+        match std::fs::remove_file(&self.0) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(file = %self.0.display(), error = %e, "the file of a backup could not be removed");
+            }
+            _ => {}
+        }
     }
 }
 

@@ -21,15 +21,22 @@ use tokio::time::Instant;
 
 use super::Raft;
 use super::logtime::LogTime;
+use super::store::change_weight;
 use super::types::{Applied, TypeConfig};
 use crate::error::{Error, Result};
 use crate::state::decide::{View, decide, keys};
-use crate::state::{Key, Op, Outcome, Record, State};
+use crate::state::{Entries, Key, Op, Outcome, Record, State};
 
 /// Ops that may wait to be decided.
 pub const QUEUE_MAX: usize = 8_192;
 /// Ops that are decided into one record.
 const BATCH_MAX: usize = 512;
+/// Bytes that one record holds, about: it ends with the Op that reaches them. A record must fit well into what a frame
+/// may decode to, and into memory as often as there are flights.
+const RECORD_BYTES: usize = 4 << 20;
+/// Bytes of sessions that one Op touches, about, and how many: a touch writes each as a whole.
+const LOT_BYTES: usize = 1 << 20;
+const LOT_MAX: usize = 512;
 /// Records that may be on their way at once.
 const FLIGHTS_MAX: usize = 128;
 /// How long an Op waits for a leader that may decide.
@@ -80,22 +87,26 @@ pub struct Decider {
 }
 
 impl Decider {
-    /// Works until `queue` is closed and what was accepted has landed.
+    /// Works until `queue` is closed or the log has ended, and what was accepted has landed.
     pub async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         let mut waiting: VecDeque<Job> = VecDeque::new();
         let mut held: HashSet<Key> = HashSet::new();
         let mut flights: FuturesUnordered<BoxFuture<'static, Flight>> = FuturesUnordered::new();
         let mut arrived = Vec::new();
-        let mut open = true;
+        let (mut open, mut led) = (true, true);
         while open || !waiting.is_empty() || !flights.is_empty() {
             tokio::select! {
                 biased;
                 Some(flight) = flights.next() => self.land(flight, &mut held, &mut waiting),
                 got = queue.recv_many(&mut arrived, BATCH_MAX), if open && waiting.len() < QUEUE_MAX => open = got > 0,
-                changed = self.tenure.changed() => open = open && changed.is_ok(),
+                changed = self.tenure.changed(), if led => led = changed.is_ok(),
                 () = tokio::time::sleep(PATIENCE / 4), if !waiting.is_empty() => {}
             }
             waiting.extend(arrived.drain(..));
+            if !led {
+                queue.close();
+                waiting.drain(..).for_each(|job| job.refuse(stopped()));
+            }
             while flights.len() < FLIGHTS_MAX
                 && let Some(flight) = self.depart(&mut waiting, &mut held).await
             {
@@ -114,24 +125,30 @@ impl Decider {
         let term = (*self.tenure.borrow_and_update())?;
         let generation = self.state.generation();
         let stamp = self.time.stamp();
-        let (granted, keys) = grant(waiting, held, |op| keys(op, &generation.entries, stamp));
-        if granted.is_empty() {
-            return None;
-        }
+        let mut granted = grant(waiting, held, |op| keys(op, &generation.entries, stamp)).into_iter();
         let mut view = View::new(&generation.entries, stamp);
         let mut record = Record { stamp, changes: Vec::new() };
-        let mut jobs = Vec::with_capacity(granted.len());
-        let mut changes = Vec::with_capacity(granted.len());
-        for job in granted {
+        let (mut jobs, mut changes, mut taken, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        for (job, keys) in granted.by_ref() {
             let (change, outcome) = decide(&mut view, &job.op);
+            bytes += change_weight(&change);
             changes.push(!change.is_empty());
             if !change.is_empty() {
                 record.changes.push(change);
             }
             jobs.push((job, outcome));
+            taken.extend(keys);
+            if bytes >= RECORD_BYTES {
+                break;
+            }
         }
-        held.extend(keys.iter().cloned());
-        let flight = move |landing| Flight { jobs, changes, keys, landing };
+        // what the record has no room for goes into the next one
+        granted.rev().for_each(|(job, _)| waiting.push_front(job));
+        if jobs.is_empty() {
+            return None;
+        }
+        held.extend(taken.iter().cloned());
+        let flight = move |landing| Flight { jobs, changes, keys: taken, landing };
         let landing = if record.changes.is_empty() { self.confirm(term) } else { self.propose(record, term).await };
         Some(landing.map(flight).boxed())
     }
@@ -193,24 +210,46 @@ pub fn leads(linearizer: &Linearizer, term: u64) -> bool {
     linearizer.read_log_id().committed_leader_id().term == term
 }
 
+/// Nothing is decided any more.
+pub fn stopped() -> Error {
+    Error::NotDone("the log has stopped".into())
+}
+
 /// Takes from `waiting`, in order, the jobs whose keys are all free; a job that must wait makes those behind it that
-/// want one of its keys wait too. Answers the jobs and the keys they now hold.
-fn grant(waiting: &mut VecDeque<Job>, held: &HashSet<Key>, keys: impl Fn(&Op) -> Vec<Key>) -> (Vec<Job>, Vec<Key>) {
-    let (mut granted, mut granted_keys) = (Vec::new(), Vec::new());
+/// want one of its keys wait too. Answers each with the keys it wants.
+fn grant(waiting: &mut VecDeque<Job>, held: &HashSet<Key>, keys: impl Fn(&Op) -> Vec<Key>) -> Vec<(Job, Vec<Key>)> {
+    let mut granted = Vec::new();
     let mut wanted: HashSet<Key> = HashSet::new();
     for _ in 0..waiting.len() {
         let Some(job) = waiting.pop_front() else { break };
         let keys = keys(&job.op);
         let free = keys.iter().all(|key| !held.contains(key) && !wanted.contains(key));
         if free && granted.len() < BATCH_MAX {
-            granted_keys.extend(keys);
-            granted.push(job);
+            granted.push((job, keys));
         } else {
             wanted.extend(keys);
             waiting.push_back(job);
         }
     }
-    (granted, granted_keys)
+    granted
+}
+
+/// The keys in lots that one Op can touch: what it writes is bounded.
+pub fn lots(keys: Vec<Key>, entries: &Entries) -> Vec<Vec<Key>> {
+    let mut lots: Vec<Vec<Key>> = Vec::new();
+    let mut left = 0;
+    for key in keys {
+        let bytes = entries.get(&key).map_or(0, |entry| entry.len());
+        match lots.last_mut().filter(|lot| lot.len() < LOT_MAX && bytes <= left) {
+            Some(lot) => lot.push(key),
+            None => {
+                left = LOT_BYTES.max(bytes);
+                lots.push(vec![key]);
+            }
+        }
+        left -= bytes;
+    }
+    lots
 }
 
 fn refuse_the_impatient(waiting: &mut VecDeque<Job>) {
@@ -221,5 +260,26 @@ fn refuse_the_impatient(waiting: &mut VecDeque<Job>) {
         } else {
             waiting.push_back(job);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::{Entry, NEVER};
+
+    #[test]
+    fn a_touch_of_many_sessions_is_split_by_bytes_and_by_number() {
+        let entries = Entries::new();
+        let put = |n: usize, bytes: usize| {
+            let key = Key::session("sess:", &n.to_string());
+            entries.put(&key, &Entry::plain(&vec![0; bytes], NEVER, 1), 1);
+            key
+        };
+        let sizes = |keys: Vec<Key>| lots(keys, &entries).iter().map(Vec::len).collect::<Vec<_>>();
+        assert!(sizes(Vec::new()).is_empty());
+        assert_eq!(sizes((0..1_100).map(|n| put(n, 10)).collect()), [512, 512, 76]);
+        assert_eq!(sizes((0..40).map(|n| put(n, 64 << 10)).collect()), [15, 15, 10]);
+        assert_eq!(sizes(vec![put(0, 2 << 20), put(1, 1), put(2, 2 << 20)]), [1, 1, 1]);
     }
 }

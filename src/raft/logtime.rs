@@ -13,8 +13,11 @@ use crate::clock::{Clock, Millis};
 
 /// How fast log time may be bent, in parts per million.
 const STEER_PPM: i64 = 500;
+/// The longest stretch that is made good in one go, microseconds: after a suspend or a pause of hours log time must not
+/// leap by what it was not bent meanwhile.
+const STRETCH_MAX_US: i64 = 2_000_000;
 /// A wall clock this far from log time is worth a warning, milliseconds.
-const OFF_MS: i64 = 1_000;
+pub const OFF_MS: i64 = 1_000;
 
 /// Log time as this node extrapolates it.
 pub struct LogTime {
@@ -52,17 +55,16 @@ impl LogTime {
     }
 
     /// Bends log time towards the wall clock by what has passed since the last call, at most [`STEER_PPM`] of it.
-    /// Answers how far the wall clock is off when that is worth a warning, in milliseconds.
-    pub fn steer(&self) -> Option<i64> {
+    /// Answers how far the wall clock is ahead of log time, in milliseconds.
+    pub fn steer(&self) -> i64 {
         let boot = self.clock.boot_us();
         let mut steered_at = self.steered_at_us.lock();
-        let elapsed = (boot - *steered_at).max(0);
+        let elapsed = (boot - *steered_at).clamp(0, STRETCH_MAX_US);
         *steered_at = boot;
         let off_us = self.clock.wall_ms().saturating_mul(1_000) - (boot + self.offset_us.load(Ordering::Relaxed));
         let bend = elapsed.saturating_mul(STEER_PPM) / 1_000_000;
         self.offset_us.fetch_add(off_us.clamp(-bend, bend), Ordering::Relaxed);
-        let off_ms = off_us / 1_000;
-        (off_ms.abs() > OFF_MS).then_some(off_ms)
+        off_us / 1_000
     }
 }
 
@@ -101,6 +103,15 @@ mod tests {
     }
 
     #[test]
+    fn a_night_of_suspend_is_not_made_good_at_once() {
+        let (clock, time) = starting(0);
+        clock.jump_wall(YEAR_MS);
+        clock.advance(10 * 3_600_000);
+        time.steer();
+        assert_eq!(time.now(), START + 10 * 3_600_000 + 1);
+    }
+
+    #[test]
     fn it_never_starts_below_the_last_stamp() {
         let (clock, time) = starting(START + YEAR_MS);
         assert_eq!(time.now(), START + YEAR_MS);
@@ -123,8 +134,10 @@ mod tests {
     #[test]
     fn a_wall_clock_that_is_off_is_told() {
         let (clock, time) = starting(0);
-        assert_eq!(time.steer(), None);
+        assert_eq!(time.steer(), 0);
         clock.jump_wall(5_000);
-        assert_eq!(time.steer(), Some(5_000));
+        assert_eq!(time.steer(), 5_000);
+        clock.jump_wall(-10_000);
+        assert_eq!(time.steer(), -5_000);
     }
 }

@@ -3,7 +3,7 @@
 //! What a record means is in `state`; here it is only carried there, off the async threads when SQLite is involved.
 //! The state lives in memory and is rebuilt at start from the last snapshot and the log after it, so `applied_state` is
 //! the snapshot's index, never SQLite's. A snapshot is reported only when it is durable, because openraft purges the
-//! log next.
+//! log next; one that cannot be written is no reason to stop.
 
 use std::fs;
 use std::io;
@@ -14,10 +14,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::{Stream, StreamExt as _};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
+use tokio::sync::watch;
 
+use super::snapshots::Attempt;
 use super::store::weight;
 use super::types::{self, Applied, LogId, SnapshotMeta, StoredMembership, TypeConfig};
-use crate::state::{Record, State, UserOutcome, codec, snapshot};
+use crate::state::{Generation, Record, State, UserOutcome, codec, files, snapshot};
 
 /// A snapshot, as openraft hands it around.
 pub type Snapshot = types::Snapshot<SnapshotFile>;
@@ -33,6 +35,7 @@ pub struct Machine {
     applied: Option<LogId>,
     membership: StoredMembership,
     owed: Arc<AtomicU64>,
+    attempts: Arc<watch::Sender<Attempt>>,
 }
 
 impl Machine {
@@ -41,17 +44,20 @@ impl Machine {
     /// # Errors
     /// When the snapshot is damaged or the disk fails; says which file.
     pub fn open(state: Arc<State>, dir: &Path) -> io::Result<Self> {
-        fs::create_dir_all(dir)?;
+        files::create_directories(dir)?;
+        remove_drafts(dir)?;
         let mut machine = Self {
             state,
             dir: dir.to_owned(),
             applied: None,
             membership: StoredMembership::default(),
             owed: Arc::default(),
+            attempts: Arc::new(watch::Sender::new(Attempt::ended(0, None))),
         };
         if let Some(path) = newest(dir)? {
             let head = machine.state.load(&path)?;
             (machine.applied, machine.membership) = codec::decode(&head.label)?;
+            remove_older(&path);
         }
         Ok(machine)
     }
@@ -65,6 +71,11 @@ impl Machine {
     /// finds much counts it too, so that a node that is often restarted does not owe more and more.
     pub fn owed(&self) -> Arc<AtomicU64> {
         self.owed.clone()
+    }
+
+    /// How the last attempt at a snapshot ended.
+    pub fn attempts(&self) -> Arc<watch::Sender<Attempt>> {
+        self.attempts.clone()
     }
 
     async fn apply_records(&self, batch: Vec<(u64, Record)>) -> io::Result<Vec<Vec<Option<UserOutcome>>>> {
@@ -125,14 +136,16 @@ impl RaftStateMachine<TypeConfig> for Machine {
         Ok(())
     }
 
+    /// What the builder writes is taken here, between two entries: a snapshot that is installed later is none of its.
     async fn get_snapshot_builder(&mut self) -> Builder {
         Builder {
-            state: self.state.clone(),
+            generation: self.state.generation(),
             dir: self.dir.clone(),
             stamp: self.state.stamp(),
             meta: SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() },
             pays: self.owed.load(Ordering::Relaxed),
             owed: self.owed.clone(),
+            attempts: self.attempts.clone(),
         }
     }
 
@@ -141,10 +154,11 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let kept = path_of(&self.dir, meta);
         let install = move || {
             if snapshot.0 != kept {
-                snapshot::rename_durably(&snapshot.0, &kept)?;
+                files::rename_durably(&snapshot.0, &kept)?;
             }
             state.install(&kept)?;
-            remove_others(&kept)
+            remove_older(&kept);
+            Ok::<_, io::Error>(())
         };
         tokio::task::spawn_blocking(install).await.map_err(io::Error::other)??;
         self.applied = meta.last_log_id;
@@ -162,35 +176,54 @@ impl RaftStateMachine<TypeConfig> for Machine {
 
 /// Writes one snapshot while the machine goes on applying.
 pub struct Builder {
-    state: Arc<State>,
+    generation: Arc<Generation>,
     dir: PathBuf,
     stamp: i64,
     meta: SnapshotMeta,
     /// How much of what is owed this snapshot spares the next start.
     pays: u64,
     owed: Arc<AtomicU64>,
+    attempts: Arc<watch::Sender<Attempt>>,
+}
+
+impl Builder {
+    fn index(&self) -> u64 {
+        self.meta.last_log_id.map_or(0, |id| id.index)
+    }
+
+    async fn write(&self) -> io::Result<()> {
+        let head = snapshot::Head {
+            index: self.index(),
+            stamp: self.stamp,
+            label: codec::encode(&(&self.meta.last_log_id, &self.meta.last_membership)),
+        };
+        let (generation, target) = (self.generation.clone(), path_of(&self.dir, &self.meta));
+        let build = move || {
+            snapshot::write(&generation, &head, &target)?;
+            remove_older(&target);
+            Ok(())
+        };
+        tokio::task::spawn_blocking(build).await.map_err(io::Error::other)?
+    }
 }
 
 impl RaftSnapshotBuilder<TypeConfig> for Builder {
     type SnapshotData = SnapshotFile;
 
+    /// Never an error, because openraft would stop over it: without a new snapshot it is told of none, and purges none
+    /// of the log.
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
-        let path = path_of(&self.dir, &self.meta);
-        let head = snapshot::Head {
-            index: self.meta.last_log_id.map_or(0, |id| id.index),
-            stamp: self.stamp,
-            label: codec::encode(&(&self.meta.last_log_id, &self.meta.last_membership)),
-        };
-        let (state, target) = (self.state.clone(), path.clone());
-        let build = move || {
-            snapshot::write(&state.generation(), &head, &target)?;
-            remove_others(&target)
-        };
-        tokio::task::spawn_blocking(build).await.map_err(io::Error::other)??;
+        let (index, path) = (self.index(), path_of(&self.dir, &self.meta));
+        if let Err(e) = self.write().await {
+            tracing::error!(error = %e, index, "no snapshot could be written; the log grows until one can");
+            self.attempts.send_replace(Attempt::ended(index, Some(&e)));
+            return Ok(Snapshot { meta: SnapshotMeta::default(), snapshot: SnapshotFile(path) });
+        }
         // an install meanwhile has paid everything
         let paid = |owed: u64| Some(owed.saturating_sub(self.pays));
         let _ = self.owed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, paid);
-        tracing::info!(index = self.meta.last_log_id.map(|id| id.index), "snapshot written");
+        self.attempts.send_replace(Attempt::ended(index, None));
+        tracing::info!(index, "snapshot written");
         Ok(Snapshot { meta: self.meta.clone(), snapshot: SnapshotFile(path) })
     }
 }
@@ -209,9 +242,25 @@ pub fn newest(dir: &Path) -> io::Result<Option<PathBuf>> {
     Ok(snapshots(dir)?.into_iter().max())
 }
 
-fn remove_others(kept: &Path) -> io::Result<()> {
-    let Some(dir) = kept.parent() else { return Ok(()) };
-    snapshots(dir)?.iter().filter(|path| *path != kept).try_for_each(fs::remove_file)
+/// Removes what writing a snapshot left when it was cut short.
+fn remove_drafts(dir: &Path) -> io::Result<()> {
+    for item in fs::read_dir(dir)? {
+        let path = item?.path();
+        if path.extension().and_then(|e| e.to_str()).is_some_and(|e| e == "partial" || e.starts_with("users")) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the snapshots of less than `kept` has; one that stays costs room and nothing else.
+fn remove_older(kept: &Path) {
+    let Some(dir) = kept.parent() else { return };
+    let removed = snapshots(dir)
+        .and_then(|found| found.iter().filter(|path| path.as_path() < kept).try_for_each(fs::remove_file));
+    if let Err(e) = removed {
+        tracing::warn!(error = %e, "an older snapshot could not be removed");
+    }
 }
 
 fn snapshots(dir: &Path) -> io::Result<Vec<PathBuf>> {
@@ -223,4 +272,63 @@ fn snapshots(dir: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::{Change, Effect, Entry, Key, NEVER};
+
+    fn put(machine: &Machine, index: u64, key: &str) {
+        let effects = vec![Effect::Put(Key::new(key), Entry::plain(b"", NEVER, 1))];
+        let record = Record { stamp: 1, changes: vec![Change { effects, user: None }] };
+        machine.state.apply(&[(index, &record)]).expect("it is applied");
+    }
+
+    fn opened(dir: &Path) -> Machine {
+        let state = Arc::new(State::open(dir).expect("the state opens"));
+        Machine::open(state, &dir.join("snapshots")).expect("the machine opens")
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_left_of_writing_a_snapshot_is_removed_at_the_start() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut machine = opened(dir.path());
+        put(&machine, 9, "new");
+        machine.applied = Some(LogId::new_term_index(1, 9));
+        machine.get_snapshot_builder().await.build_snapshot().await.expect("it is written");
+        drop(machine);
+        let snapshots = dir.path().join("snapshots");
+        let newest = path_at(&snapshots, 9);
+        fs::copy(&newest, path_at(&snapshots, 3)).expect("an older one");
+        for name in ["00000000000000000012.partial", "00000000000000000012.users", "00000000000000000012.users-wal"] {
+            fs::write(snapshots.join(name), "half").expect("a draft");
+        }
+        let machine = opened(dir.path());
+        assert_eq!(machine.applied().map(|id| id.index), Some(9));
+        let left: Vec<PathBuf> =
+            fs::read_dir(&snapshots).expect("a folder").map(|item| item.expect("an item").path()).collect();
+        assert_eq!(left, [newest]);
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_that_is_installed_while_an_older_one_is_written_is_not_its_affair() {
+        let dirs = [tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory")];
+        let (mut machine, mut ahead) = (opened(dirs[0].path()), opened(dirs[1].path()));
+        put(&machine, 3, "old");
+        machine.applied = Some(LogId::new_term_index(1, 3));
+        put(&ahead, 9, "new");
+        ahead.applied = Some(LogId::new_term_index(1, 9));
+        let newer = ahead.get_snapshot_builder().await.build_snapshot().await.expect("it is written");
+
+        let mut builder = machine.get_snapshot_builder().await;
+        machine.install_snapshot(&newer.meta, newer.snapshot).await.expect("it is installed");
+        let older = builder.build_snapshot().await.expect("it is written");
+
+        let current = machine.get_current_snapshot().await.expect("it is read").expect("there is one");
+        assert_eq!(current.meta.last_log_id.map(|id| id.index), Some(9), "the newer one stays");
+        let fresh = State::open(&dirs[1].path().join("snapshots")).expect("a state");
+        fresh.install(&older.snapshot.0).expect("it is whole");
+        assert!(fresh.live(&Key::new("old"), 1).is_some() && fresh.live(&Key::new("new"), 1).is_none());
+    }
 }

@@ -11,28 +11,31 @@ mod machine;
 mod meters;
 mod network;
 mod restore;
+mod snapshots;
 mod store;
 pub mod types;
+mod upkeep;
 
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver as _;
-use openraft::{Config, EntryPayload, ReadPolicy, SnapshotPolicy};
-use tokio::sync::{mpsc, watch};
+use openraft::{Config, ReadPolicy, SnapshotPolicy};
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::watch;
 
 use crate::clock::{Clock, Millis};
 use crate::error::{Error, Result};
 use crate::log::{Answer, Log};
-use crate::state::{Op, Outcome, Record, State, snapshot};
+use crate::state::{Op, Outcome, State};
 use decider::{Decider, Job};
 use freshness::Freshness;
 use logtime::LogTime;
 use machine::Machine;
 pub use restore::{Keep, restore};
+use snapshots::Attempt;
 pub use store::Counters;
 use store::Store;
 use types::Member;
@@ -42,13 +45,6 @@ type Raft = types::Raft<Machine>;
 
 /// How long a node may take to read its log and lead.
 const START_WITHIN: Duration = Duration::from_secs(120);
-/// The log may grow by this much before a snapshot is worth it, bytes; or by a share of what entries use, when that is
-/// more: a start reads the snapshot and then the log after it, and both must be quick.
-const SNAPSHOT_EVERY: u64 = 32 << 20;
-const SNAPSHOT_SHARE: u64 = 4;
-
-/// How old the newest stamp in the log may become, milliseconds of log time.
-const STAMP_EVERY_MS: i64 = 60_000;
 /// How long a stopping node tries to leave a stamp behind.
 const LAST_STAMP_WITHIN: Duration = Duration::from_secs(2);
 
@@ -70,6 +66,8 @@ pub struct RaftLog {
     snapshots: PathBuf,
     /// See [`Machine::owed`].
     owed: Arc<AtomicU64>,
+    /// How the last attempt at a snapshot ended.
+    attempts: Arc<watch::Sender<Attempt>>,
 }
 
 impl RaftLog {
@@ -84,65 +82,23 @@ impl RaftLog {
             let (dir, state) = (dir.to_owned(), state.clone());
             blocking(move || files::open(&dir, state)).await?
         };
-        let (id, owed) = (store.identity().node, machine.owed());
+        let (id, owed, attempts) = (store.identity().node, machine.owed(), machine.attempts());
         let raft = Raft::build(id, Arc::new(config()?), network::Alone, store.clone(), machine)
             .await
             .map_err(|e| Error::broken("the log cannot be opened", e))?;
         raft.run();
         lead(&raft, id).await?;
-        let (tenure, tenure_seen) = watch::channel(None);
-        tokio::spawn(watch_tenure(raft.clone(), tenure));
-        let mut tenure = tenure_seen.clone();
-        let ready = tokio::time::timeout(START_WITHIN, tenure.wait_for(Option::is_some)).await;
-        if !ready.is_ok_and(|seen| seen.is_ok()) {
-            return Err(Error::Broken("the log was opened, but this node does not come to lead".into()));
-        }
+        let tenure = first_tenure(&raft).await?;
         let time = Arc::new(LogTime::starting(clock.clone(), state.stamp()));
+        upkeep::catch_up(&raft, &time, &state).await?;
         let fresh = Freshness::start(raft.clone(), clock, settings.max_staleness);
         let (queue, jobs) = mpsc::channel(decider::QUEUE_MAX);
-        let decider = Decider { raft: raft.clone(), state: state.clone(), time: time.clone(), tenure: tenure_seen };
+        let decider = Decider { raft: raft.clone(), state: state.clone(), time: time.clone(), tenure };
         tokio::spawn(decider.run(jobs));
-        let log = Arc::new(Self { raft, store, state, time, fresh, queue, snapshots, owed });
-        tokio::spawn(maintain(Arc::downgrade(&log)));
+        let log = Arc::new(Self { raft, store, state, time, fresh, queue, snapshots, owed, attempts });
+        tokio::spawn(upkeep::keep_up(Arc::downgrade(&log)));
         log.refresh().await?;
         Ok(log)
-    }
-
-    /// Writes everything acknowledged so far to `out`, while writes go on: a snapshot, and the records since.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub async fn backup(&self, out: &Path) -> Result<()> {
-        const TRIES: usize = 3;
-        let mut last = Error::Broken("no snapshot came about".into());
-        for _ in 0..TRIES {
-            let path = self.snapshot().await?;
-            let applied = self.applied_index();
-            let (store, out) = (self.store.clone(), out.to_owned());
-            // a snapshot that comes meanwhile may take the file or the records away: then once more
-            let copied = blocking(move || {
-                let from = snapshot::head(&path)?.index + 1;
-                snapshot::write_backup(&path, records(&store, from..=applied), &out)
-            });
-            match copied.await {
-                Ok(()) => return Ok(()),
-                Err(e) => last = e,
-            }
-        }
-        Err(last)
-    }
-
-    /// Has a snapshot written of everything applied so far, and answers where it lies.
-    async fn snapshot(&self) -> Result<PathBuf> {
-        let applied = self.applied_index();
-        self.raft.trigger().snapshot().await.map_err(|e| Error::broken("no snapshot", e))?;
-        self.raft
-            .wait(Some(START_WITHIN))
-            .metrics(|m| m.snapshot.is_some_and(|id| id.index >= applied), "snapshot")
-            .await
-            .map_err(|e| Error::broken("no snapshot", e))?;
-        let dir = self.snapshots.clone();
-        blocking(move || machine::newest(&dir)).await?.ok_or_else(|| Error::Broken("the snapshot is gone".into()))
     }
 
     /// How much was written to the log since it was opened.
@@ -192,24 +148,18 @@ impl RaftLog {
         }
     }
 
-    /// Has log time written to the log when nothing else has carried it there for a while. A node that comes up with
-    /// its wall clock set back goes on from the last stamp, so a session that ended before stays ended.
-    async fn keep_time(&self) {
-        if self.time.now() - self.state.stamp() >= STAMP_EVERY_MS {
-            self.write_stamp().await;
-        }
-    }
-
-    async fn write_stamp(&self) {
-        let record = Record { stamp: self.time.stamp(), changes: Vec::new() };
-        if let Err(e) = self.raft.client_write(record).await {
-            tracing::debug!(error = %e, "log time was not written down");
-        }
+    async fn decided(&self, op: Op) -> Result<Outcome> {
+        let (job, outcome) = Job::new(op);
+        self.queue.try_send(job).map_err(|e| match e {
+            TrySendError::Full(_) => Error::NotDone("too many writes wait".into()),
+            TrySendError::Closed(_) => decider::stopped(),
+        })?;
+        outcome.await.map_err(|_| Error::FateUnknown)?
     }
 
     /// Stops the log; what was accepted lands first or is answered "outcome unknown".
     pub async fn shutdown(&self) {
-        let _ = tokio::time::timeout(LAST_STAMP_WITHIN, self.write_stamp()).await;
+        let _ = tokio::time::timeout(LAST_STAMP_WITHIN, upkeep::write_stamp(&self.raft, &self.time)).await;
         if let Err(e) = self.raft.shutdown().await {
             tracing::warn!(error = %e, "the log did not stop cleanly");
         }
@@ -222,10 +172,12 @@ impl RaftLog {
 impl Log for RaftLog {
     fn submit(&self, op: Op) -> Answer<'_, Result<Outcome>> {
         Box::pin(async move {
-            let (job, outcome) = Job::new(op);
-            let busy = |_| Error::NotDone("too many writes wait".into());
-            self.queue.try_send(job).map_err(busy)?;
-            outcome.await.map_err(|_| Error::FateUnknown)?
+            let Op::Touch(keys) = op else { return self.decided(op).await };
+            let generation = self.state.generation();
+            for lot in decider::lots(keys, &generation.entries) {
+                self.decided(Op::Touch(lot)).await?;
+            }
+            Ok(Outcome::Done)
         })
     }
 
@@ -274,7 +226,23 @@ async fn lead(raft: &Raft, id: u64) -> Result<()> {
     Ok(())
 }
 
-/// Tells in which term this node may decide: one that it leads and whose first entry it has applied.
+/// Waits until this node may decide; answers in which term, from then on.
+async fn first_tenure(raft: &Raft) -> Result<watch::Receiver<Option<u64>>> {
+    let (tenure, seen) = watch::channel(None);
+    tokio::spawn(watch_tenure(raft.clone(), tenure));
+    let mut first = seen.clone();
+    let came = tokio::time::timeout(START_WITHIN, first.wait_for(Option::is_some)).await;
+    if came.is_ok_and(|tenure| tenure.is_ok()) {
+        return Ok(seen);
+    }
+    Err(match &raft.metrics().borrow_watched().running_state {
+        Err(fatal) => Error::broken("the log was opened, and failed", fatal),
+        Ok(()) => Error::Broken("the log was opened, but this node does not come to lead".into()),
+    })
+}
+
+/// Tells in which term this node may decide: one that it leads and whose first entry it has applied. None any more when
+/// the log has ended.
 async fn watch_tenure(raft: Raft, tenure: watch::Sender<Option<u64>>) {
     let mut metrics = raft.metrics();
     loop {
@@ -288,6 +256,7 @@ async fn watch_tenure(raft: Raft, tenure: watch::Sender<Option<u64>>) {
             tenure.send_replace(Some(term));
         }
         if metrics.changed().await.is_err() || tenure.is_closed() {
+            tenure.send_replace(None);
             return;
         }
     }
@@ -298,46 +267,6 @@ async fn has_applied_own_term(raft: &Raft, term: u64) -> bool {
         Ok(linearizer) if decider::leads(&linearizer, term) => linearizer.await_ready(raft).await.is_ok(),
         _ => false,
     }
-}
-
-/// Once a second: bends log time, writes it down when need be, and has a snapshot written when the log has grown enough.
-async fn maintain(log: std::sync::Weak<RaftLog>) {
-    let mut ticks = tokio::time::interval(Duration::from_secs(1));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut warned = false;
-    loop {
-        ticks.tick().await;
-        let Some(log) = log.upgrade() else { return };
-        match log.time.steer() {
-            Some(off_ms) if !warned => {
-                warned = true;
-                tracing::warn!(off_ms, "the wall clock is off log time; deadlines follow log time");
-            }
-            Some(_) => {}
-            None => warned = false,
-        }
-        log.keep_time().await;
-        let generation = log.state.generation();
-        meters::show(log.store.counters(), &generation.entries);
-        let worth = SNAPSHOT_EVERY.max(generation.entries.used_bytes() / SNAPSHOT_SHARE);
-        // while one is being written, asking for another changes nothing
-        if log.owed.load(Ordering::Relaxed) > worth
-            && let Err(e) = log.raft.trigger().snapshot().await
-        {
-            tracing::warn!(error = %e, "no snapshot");
-        }
-    }
-}
-
-/// The records among the log entries of `range`.
-fn records(store: &Store, range: RangeInclusive<u64>) -> impl Iterator<Item = std::io::Result<(u64, Record)>> {
-    store.records(range).filter_map(|entry| match entry {
-        Ok(entry) => match entry.payload {
-            EntryPayload::Normal(record) => Some(Ok((entry.log_id.index, record))),
-            _ => None,
-        },
-        Err(e) => Some(Err(e)),
-    })
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T> {

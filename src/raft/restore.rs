@@ -12,7 +12,7 @@ use super::store::Store;
 use super::types::{LogId, Member, Membership, StoredMembership, Vote};
 use super::{machine, named};
 use crate::error::{Error, Result};
-use crate::state::{Record, State, codec, snapshot};
+use crate::state::{Record, State, codec, files, snapshot};
 
 /// What a restore keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub fn restore(file: &Path, dir: &Path, keep: Keep) -> Result<()> {
     let membership = StoredMembership::new(Some(applied), membership.map_err(|e| Error::broken("membership", e))?);
     let label = codec::encode(&(Some(applied), membership));
     let snapshots = dir.join("snapshots");
-    std::fs::create_dir_all(&snapshots).map_err(named)?;
+    files::create_directories(&snapshots).map_err(named)?;
     let head = snapshot::Head { index: last, stamp: state.stamp(), label };
     snapshot::write(&generation, &head, &machine::path_at(&snapshots, last)).map_err(named)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(named)?;

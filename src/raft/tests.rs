@@ -10,7 +10,8 @@ use super::{RaftLog, Settings};
 use crate::clock::ManualClock;
 use crate::log::Log;
 use crate::state::{
-    Begin, Edit, EndUser, Forgiven, Key, NewUser, Op, Outcome, Proof, SignedIn, State, UserChange, UserOutcome,
+    Begin, Edit, EndUser, Entry, Forgiven, Key, NEVER, NewUser, Op, Outcome, Proof, SignedIn, State, UserChange,
+    UserOutcome,
 };
 
 const NOW: i64 = 1_800_000_000_000;
@@ -23,8 +24,12 @@ struct Running {
 
 impl Running {
     async fn open(dir: &Path) -> Self {
+        Self::open_at(NOW, dir).await
+    }
+
+    async fn open_at(wall_ms: i64, dir: &Path) -> Self {
         let state = Arc::new(State::open(dir).expect("the state opens"));
-        let clock = Arc::new(ManualClock::at(NOW));
+        let clock = Arc::new(ManualClock::at(wall_ms));
         let settings = Settings { max_staleness: Duration::from_secs(1) };
         let log = RaftLog::open(dir, state.clone(), clock.clone(), &settings).await.expect("the log opens");
         Self { log, state, clock }
@@ -157,7 +162,7 @@ async fn writes_to_one_key_are_all_counted() {
 async fn log_time_is_written_down_while_nobody_writes() {
     let dir = tempfile::tempdir().expect("a directory");
     let node = Running::open(dir.path()).await;
-    node.clock.advance(super::STAMP_EVERY_MS * 90);
+    node.clock.advance(super::upkeep::STAMP_EVERY_MS * 90);
     let due = node.log.now();
     for _ in 0..200 {
         if node.state.stamp() >= due {
@@ -200,4 +205,117 @@ async fn what_a_start_has_to_read_again_counts_towards_the_next_snapshot() {
     running.log.snapshot().await.expect("a snapshot");
     assert!(owed(&running) < 64, "a snapshot pays for all of it");
     running.log.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_snapshot_that_cannot_be_written_stops_nothing_and_is_told_to_whoever_waits() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = Running::open(dir.path()).await;
+    node.begin("before", "u1").await;
+    let (snapshots, away) = (dir.path().join("snapshots"), dir.path().join("away"));
+    std::fs::rename(&snapshots, &away).expect("the folder is moved");
+    let failure = node.log.snapshot().await.expect_err("there is nowhere to write to").to_string();
+    assert!(failure.contains("No such file"), "{failure}");
+    assert!(node.log.attempts.borrow().failed_lately());
+    assert!(matches!(node.begin("after", "u1").await, Outcome::Session(_)), "the node goes on");
+    std::fs::rename(&away, &snapshots).expect("the folder is back");
+    node.log.snapshot().await.expect("a snapshot is written");
+    assert!(!node.log.attempts.borrow().failed_lately());
+    node.log.shutdown().await;
+    drop(node);
+    let node = Running::open(dir.path()).await;
+    assert!(node.is_live("before") && node.is_live("after"));
+}
+
+#[tokio::test]
+async fn whoever_asks_while_a_snapshot_is_written_gets_a_later_one() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = Arc::new(Running::open(dir.path()).await);
+    // so that the first one takes a while
+    for n in 0..30_000 {
+        let entry = Entry::plain(&[0; 1_000], NEVER, NOW);
+        node.state.generation().entries.put(&Key::session("bulk:", &n.to_string()), &entry, 1);
+    }
+    let first = node.clone();
+    let first = tokio::spawn(async move { first.log.snapshot().await.expect("a snapshot is written") });
+    let draft = dir.path().join("snapshots").join(format!("{:020}.partial", node.log.applied_index()));
+    while !draft.exists() && !first.is_finished() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(!first.is_finished(), "the first one was too quick");
+    node.begin("late", "u1").await;
+    let wrote = node.log.applied_index();
+    let late = tokio::time::timeout(Duration::from_secs(30), node.log.snapshot()).await;
+    let path = late.expect("nobody waits for ever").expect("a snapshot is written");
+    assert!(crate::state::snapshot::head(&path).expect("it is whole").index >= wrote);
+    first.await.expect("no panic");
+}
+
+#[tokio::test]
+async fn what_ended_during_a_stop_is_forgotten_at_the_start() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let held = |node: &Running| {
+        let mut keys: Vec<Key> = node.state.generation().entries.iter().map(|(key, _)| key).collect();
+        keys.retain(|key| !key.is_internal());
+        keys
+    };
+    let node = Running::open(dir.path()).await;
+    node.begin("in the snapshot", "u1").await;
+    node.log.snapshot().await.expect("a snapshot");
+    node.begin("in the log", "u1").await;
+    node.log.shutdown().await;
+    drop(node);
+    let node = Running::open_at(NOW + 1_000, dir.path()).await;
+    assert_eq!(held(&node).len(), 2);
+    node.log.shutdown().await;
+    drop(node);
+    let node = Running::open_at(NOW + 2 * 3_600_000, dir.path()).await;
+    assert_eq!(held(&node), []);
+    assert_eq!(node.state.stamp(), NOW + 2 * 3_600_000, "and no clock brings them back");
+}
+
+#[tokio::test]
+async fn what_is_decided_together_fits_into_a_record_of_bounded_size() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = Running::open(dir.path()).await;
+    let names: Vec<String> = (0..300).map(|n| format!("sid{n}")).collect();
+    futures_util::future::join_all(names.iter().map(|name| node.begin(name, name))).await;
+    let merge = format!("{{\"x\":\"{}\"}}", "x".repeat(60_000));
+    let edits = names.iter().map(|name| {
+        let key = Key::session("sess:", name);
+        node.submit(Op::Edit(Edit { key, merge: merge.clone(), add: Vec::new(), value_max: 65_536 }))
+    });
+    let outcomes = futures_util::future::join_all(edits).await;
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Session(_))));
+    node.clock.advance(30 * 60_000);
+    let keys: Vec<Key> = names.iter().map(|name| Key::session("sess:", name)).collect();
+    assert_eq!(node.submit(Op::Touch(keys)).await, Outcome::Done);
+    let moved = |name: &String| {
+        let entry = node.state.live(&Key::session("sess:", name), node.log.now());
+        entry.is_some_and(|entry| entry.deadline() > NOW + 3_600_000 + 60_000)
+    };
+    assert!(names.iter().all(moved), "each of them was touched");
+    let last = node.log.applied_index();
+    let weights = node.log.store.records(last - 20..=last).map(|entry| super::store::weight(&entry.expect("is read")));
+    let largest = weights.max().unwrap_or_default();
+    assert!((1 << 20..(4 << 20) + (128 << 10)).contains(&largest), "{largest} bytes");
+}
+
+#[tokio::test]
+async fn a_log_that_has_stopped_says_that_nothing_was_done() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let node = Running::open(dir.path()).await;
+    node.log.shutdown().await;
+    let mut told = String::new();
+    for _ in 0..100 {
+        match node.log.submit(begin("a", "ada", 0)).await {
+            Err(crate::error::Error::NotDone(why)) => told = why,
+            other => assert!(matches!(other, Err(crate::error::Error::FateUnknown)), "{other:?}"),
+        }
+        if told == "the log has stopped" {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{told:?}");
 }

@@ -144,7 +144,7 @@ pub struct Edit {
 pub struct EndUser {
     /// User id.
     pub user: String,
-    /// A session of theirs that lives on under the new epoch.
+    /// A live session of theirs that lives on under the new epoch. When it is none, nothing happens at all: `Gone`.
     pub keep: Option<Key>,
 }
 
@@ -164,7 +164,7 @@ pub struct Budget {
 }
 
 /// What came of an Op. A refusal is an outcome, not an error.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub enum Outcome {
     /// Done.
     Done,
@@ -280,6 +280,25 @@ impl fmt::Debug for Op {
     }
 }
 
+/// A setting may be the secret that cookies are signed with.
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("Done"),
+            Self::Session(entry) => f.debug_tuple("Session").field(entry).finish(),
+            Self::Ended(count) => f.debug_tuple("Ended").field(count).finish(),
+            Self::Gone => f.write_str("Gone"),
+            Self::Taken => f.write_str("Taken"),
+            Self::StaleEpoch => f.write_str("StaleEpoch"),
+            Self::BadValue => f.write_str("BadValue"),
+            Self::Full => f.write_str("Full"),
+            Self::Limited { wait_ms } => write!(f, "Limited({wait_ms} ms)"),
+            Self::Setting(value) => write!(f, "Setting({} bytes)", value.len()),
+            Self::User(said) => f.debug_tuple("User").field(said).finish(),
+        }
+    }
+}
+
 impl fmt::Debug for NewUser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "NewUser({})", self.id)
@@ -312,7 +331,8 @@ mod tests {
         let change = UserChange::SetPassword { user: "u".into(), hash: "$argon2id$secret".into(), only_if: None };
         let op = Op::Setting { name: "cookie_secret".into(), value: "secret".into(), only_if_absent: true };
         let change = Change { effects: vec![Effect::Remove(Key::new("sess:secret"))], user: Some(change) };
-        let printed = format!("{op:?} {:?}", Record { stamp: 1, changes: vec![change] });
+        let outcome = Outcome::Setting("secret".into());
+        let printed = format!("{op:?} {outcome:?} {:?}", Record { stamp: 1, changes: vec![change] });
         assert!(printed.contains("SetPassword") && !printed.contains("secret"), "{printed}");
     }
 }

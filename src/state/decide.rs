@@ -19,11 +19,19 @@ use crate::clock::Millis;
 /// Anonymous sessions may use this share of `memory_max`, in percent, so that people can still sign in.
 const ANONYMOUS_SHARE: u64 = 75;
 
+/// Everybody who may still sign in.
+const ALL: u64 = 100;
+/// Counts of tries may use a little more than all, in percent: in a full store people can still change their password
+/// and spend a link, and whoever tries passwords is still counted. Past it no count begins, and what would have been
+/// counted is refused; counts that there are go on.
+const WITH_RESERVE: u64 = 105;
+
 /// What deciding sees: applied entries, and on top what earlier Ops of the batch will do to them.
 pub struct View<'a> {
     entries: &'a Entries,
     pending: HashMap<Key, Option<Entry>>,
-    grown: u64,
+    /// By how many bytes the pending ones will change what is used.
+    grown: i64,
     now: Millis,
 }
 
@@ -34,11 +42,14 @@ impl<'a> View<'a> {
     }
 
     fn entry(&self, key: &Key) -> Option<Entry> {
-        let found = match self.pending.get(key) {
+        self.held(key).filter(|entry| self.now < entry.deadline())
+    }
+
+    fn held(&self, key: &Key) -> Option<Entry> {
+        match self.pending.get(key) {
             Some(pending) => pending.clone(),
             None => self.entries.get(key),
-        };
-        found.filter(|entry| self.now < entry.deadline())
+        }
     }
 
     fn live(&self, key: &Key) -> Option<Entry> {
@@ -69,21 +80,24 @@ impl<'a> View<'a> {
 
     /// Whether `share` percent of the memory that the cluster allows is used up.
     fn is_full(&self, share: u64) -> bool {
-        let max = self.entries.memory_max();
-        self.entries.used_bytes() + self.grown >= max / 100 * share
+        let bound = u128::from(self.entries.memory_max()) * u128::from(share) / 100;
+        u128::from(self.entries.used_bytes().saturating_add_signed(self.grown)) >= bound
+    }
+
+    #[cfg(test)]
+    pub fn grown(&self) -> i64 {
+        self.grown
     }
 
     fn remember(&mut self, change: &Change) {
         for effect in &change.effects {
-            match effect {
-                Effect::Put(key, entry) => {
-                    self.grown += entry.len() as u64;
-                    self.pending.insert(key.clone(), Some(entry.clone()));
-                }
-                Effect::Remove(key) => {
-                    self.pending.insert(key.clone(), None);
-                }
-            }
+            let (key, entry) = match effect {
+                Effect::Put(key, entry) => (key, Some(entry)),
+                Effect::Remove(key) => (key, None),
+            };
+            let bytes = |entry: &Entry| entry.cost_under(key).cast_signed();
+            self.grown += entry.map_or(0, bytes) - self.held(key).as_ref().map_or(0, bytes);
+            self.pending.insert(key.clone(), entry.cloned());
         }
     }
 }
@@ -135,8 +149,10 @@ pub fn decide(view: &mut View<'_>, op: &Op) -> (Change, Outcome) {
         Op::Try(budgets) => try_all(view, budgets, &mut change.effects),
         Op::Forgive(forgiven) => forgive(view, forgiven, &mut change.effects),
         Op::User { change: users, end } => {
-            change.user = Some(users.clone());
-            end.as_ref().map_or(Outcome::Done, |target| end_user(view, target, &mut change.effects))
+            let outcome = end.as_ref().map_or(Outcome::Done, |target| end_user(view, target, &mut change.effects));
+            // whoever asked is not signed in any more, and changes nothing
+            change.user = (outcome != Outcome::Gone).then(|| users.clone());
+            outcome
         }
         Op::Setting { name, value, only_if_absent } => {
             let key = Key::setting(name);
@@ -155,8 +171,13 @@ pub fn decide(view: &mut View<'_>, op: &Op) -> (Change, Outcome) {
     (change, outcome)
 }
 
+/// What sessions of this kind may fill.
+fn share(is_signed: bool) -> u64 {
+    if is_signed { ALL } else { ANONYMOUS_SHARE }
+}
+
 fn begin_session(view: &View<'_>, begin: &Begin, effects: &mut Vec<Effect>) -> Outcome {
-    if view.is_full(if begin.signed.is_some() { 100 } else { ANONYMOUS_SHARE }) {
+    if view.is_full(share(begin.signed.is_some())) {
         return Outcome::Full;
     }
     if view.entry(&begin.key).is_some() {
@@ -167,9 +188,9 @@ fn begin_session(view: &View<'_>, begin: &Begin, effects: &mut Vec<Effect>) -> O
     }
     let mut writes = Vec::new();
     if let Some(budget) = &begin.budget
-        && let Err(wait_ms) = take(view, budget, &mut writes)
+        && let Err(refusal) = take(view, budget, &mut writes)
     {
-        return Outcome::Limited { wait_ms };
+        return refusal;
     }
     effects.append(&mut writes);
     forgive(view, &begin.forgiven, effects);
@@ -210,7 +231,7 @@ fn edit_session(view: &View<'_>, edit: &Edit, effects: &mut Vec<Effect>) -> Outc
     if value.len() as u64 > edit.value_max {
         return Outcome::BadValue;
     }
-    if value.len() > entry.value().len() && view.is_full(100) {
+    if value.len() > entry.value().len() && view.is_full(share(facts.signed.is_some())) {
         return Outcome::Full;
     }
     let deadline = entry.deadline().max(facts.slid(view.now));
@@ -247,8 +268,14 @@ fn bury(key: Key, facts: &Facts, now: Millis) -> Effect {
 
 fn end_user(view: &View<'_>, target: &EndUser, effects: &mut Vec<Effect>) -> Outcome {
     let epoch = view.epoch(&target.user) + 1;
+    let sessions = view.sessions_of(&target.user);
+    if let Some(keep) = &target.keep
+        && !sessions.iter().any(|(key, _)| key == keep)
+    {
+        return Outcome::Gone;
+    }
     let mut ended = 0;
-    for (key, facts) in view.sessions_of(&target.user) {
+    for (key, facts) in sessions {
         if target.keep.as_ref() != Some(&key) {
             effects.push(bury(key, &facts, view.now));
             ended += 1;
@@ -269,21 +296,26 @@ fn restamped(view: &View<'_>, key: &Key, epoch: u64) -> Option<Entry> {
 
 fn try_all(view: &View<'_>, budgets: &[Budget], effects: &mut Vec<Effect>) -> Outcome {
     let mut writes = Vec::new();
-    let waits = budgets.iter().filter_map(|budget| take(view, budget, &mut writes).err()).max();
-    match waits {
-        Some(wait_ms) => Outcome::Limited { wait_ms },
-        None => {
-            effects.append(&mut writes);
-            Outcome::Done
-        }
-    }
+    let refusals = budgets.iter().filter_map(|budget| take(view, budget, &mut writes).err());
+    let longest = refusals.max_by_key(|refusal| match refusal {
+        Outcome::Limited { wait_ms } => *wait_ms,
+        _ => i64::MAX,
+    });
+    longest.unwrap_or_else(|| {
+        effects.append(&mut writes);
+        Outcome::Done
+    })
 }
 
-/// Takes one try: the count goes up, and past the free ones a wait begins that doubles each time.
-fn take(view: &View<'_>, budget: &Budget, effects: &mut Vec<Effect>) -> Result<(), i64> {
-    let tries = Tries::read(view.live(&budget.key));
+/// Takes one try: the count goes up, and past the free ones a wait begins that doubles each time. Else says why not.
+fn take(view: &View<'_>, budget: &Budget, effects: &mut Vec<Effect>) -> Result<(), Outcome> {
+    let held = view.live(&budget.key);
+    if held.is_none() && view.is_full(WITH_RESERVE) {
+        return Err(Outcome::Full);
+    }
+    let tries = Tries::read(held);
     if view.now < tries.until {
-        return Err(tries.until - view.now);
+        return Err(Outcome::Limited { wait_ms: tries.until - view.now });
     }
     let count = tries.count.saturating_add(1);
     let until = match count.checked_sub(budget.free) {

@@ -170,6 +170,12 @@ impl Entries {
         sessions.for_each(|(name, _)| self.cache.invalidate(&*name));
     }
 
+    /// Forgets all that have ended at `now`; answers how many. Nothing may be put meanwhile.
+    pub fn forget_ended(&self, now: Millis) -> u64 {
+        let ended = self.cache.iter().filter(|(_, entry)| entry.deadline() <= now);
+        ended.inspect(|(name, _)| self.cache.invalidate(&**name)).count() as u64
+    }
+
     /// The session entries of a user that are live at `now`, by key; in no particular order. Sessions that an older
     /// epoch has ended may be among them.
     pub fn of_user(&self, user: &str, now: Millis) -> Vec<(Key, Entry)> {
@@ -204,6 +210,12 @@ impl Entries {
     /// How many entries are held, roughly.
     pub fn count(&self) -> u64 {
         self.cache.entry_count()
+    }
+
+    /// Has everything that was put and removed counted.
+    #[cfg(test)]
+    pub fn settle(&self) {
+        self.cache.run_pending_tasks();
     }
 
     /// Says that log time has come to `now`, for entries that are put later.
@@ -253,4 +265,11 @@ impl Expiry<Name, Entry> for Late {
 
 fn cost(entry: &Entry) -> u64 {
     entry.len() as u64 + OVERHEAD
+}
+
+impl Entry {
+    /// Bytes that the entry uses when a node holds it under `key`, as `memory_max` counts them.
+    pub(super) fn cost_under(&self, key: &Key) -> u64 {
+        cost(self) - self.key().len() as u64 + key.as_bytes().len() as u64
+    }
 }

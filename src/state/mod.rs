@@ -12,6 +12,7 @@ pub mod entries;
 pub mod entry;
 mod epochs;
 pub mod facts;
+pub mod files;
 mod index;
 mod json;
 pub mod key;
@@ -41,6 +42,7 @@ pub use key::Key;
 pub use users::{User, UserRow, Users};
 
 use crate::clock::Millis;
+use files::users_path;
 
 /// One whole state: what a snapshot holds, and what is replaced when one is installed.
 pub struct Generation {
@@ -62,8 +64,10 @@ impl State {
     /// # Errors
     /// When a file is damaged or cannot be read; says which.
     pub fn open(dir: &Path) -> io::Result<Self> {
-        let number = snapshot::current_generation(dir)?;
+        let number = files::current_generation(dir)?;
+        files::discard_other_generations(dir, number)?;
         let generation = Generation { entries: Entries::new(), users: open_users(&users_path(dir, number))?, number };
+        files::sync_directory(dir)?;
         Ok(Self { dir: dir.to_owned(), current: ArcSwap::from_pointee(generation), stamp: AtomicI64::new(0) })
     }
 
@@ -129,9 +133,10 @@ impl State {
         if behind {
             return self.install(path);
         }
+        // before the entries: how long each is held is counted from here
+        self.observe(&head);
         let generation = self.current.load_full();
         snapshot::read(path, &generation.entries, None)?;
-        self.observe(&head);
         Ok(head)
     }
 
@@ -144,16 +149,22 @@ impl State {
         let old = self.current.load_full();
         let number = old.number + 1;
         let target = users_path(&self.dir, number);
-        snapshot::discard_users(&target)?;
+        files::discard_users(&target)?;
         let entries = Entries::new();
+        entries.observe(snapshot::head(path)?.stamp);
         let head = snapshot::read(path, &entries, Some(&target))?;
         let users = Users::open(&target)?;
         users.checkpoint()?;
-        snapshot::set_current_generation(&self.dir, number)?;
+        files::set_current_generation(&self.dir, number)?;
         self.current.store(Arc::new(Generation { entries, users, number }));
         self.observe(&head);
-        snapshot::discard_users(&users_path(&self.dir, old.number))?;
+        files::discard_users(&users_path(&self.dir, old.number))?;
         Ok(head)
+    }
+
+    /// Forgets the entries that have ended by the last stamp; answers how many. Nothing may be applied meanwhile.
+    pub fn forget_ended(&self) -> u64 {
+        self.current.load().entries.forget_ended(self.stamp())
     }
 
     fn observe(&self, head: &snapshot::Head) {
@@ -168,15 +179,11 @@ fn open_users(path: &Path) -> io::Result<Users> {
     match Users::open(path) {
         Err(e) if e.kind() == io::ErrorKind::InvalidData => {
             tracing::warn!(error = %e, "the users' database is made anew from the snapshot and the log");
-            snapshot::discard_users(path)?;
+            files::discard_users(path)?;
             Users::open(path)
         }
         opened => opened,
     }
-}
-
-fn users_path(dir: &Path, generation: u64) -> PathBuf {
-    dir.join(format!("users-{generation}.db"))
 }
 
 #[cfg(test)]

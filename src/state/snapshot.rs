@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::change::Record;
 use super::entries::Entries;
 use super::entry::Entry;
+use super::files::{discard_users, rename_durably};
 use super::{Generation, codec};
 use crate::clock::Millis;
 
@@ -52,21 +53,29 @@ enum Kind {
 /// The label's index must have been taken before the call.
 ///
 /// # Errors
-/// When the disk or the users' database fails, or a checkpoint of it was held up.
+/// When the disk or the users' database fails, or a checkpoint of it was held up. Nothing half done is left then: a
+/// full disk needs the room.
 pub fn write(generation: &Generation, head: &Head, path: &Path) -> io::Result<()> {
-    let copy = path.with_extension("users");
-    discard_users(&copy)?;
-    let temporary = path.with_extension("partial");
-    let mut out = Blocks::create(&temporary)?;
+    let (draft, copy) = (path.with_extension("partial"), path.with_extension("users"));
+    let written = write_draft(generation, head, (&draft, &copy)).and_then(|()| rename_durably(&draft, path));
+    if written.is_err() {
+        // what cannot be removed now is removed at the next start
+        let _ = (fs::remove_file(&draft), discard_users(&copy));
+    }
+    written
+}
+
+fn write_draft(generation: &Generation, head: &Head, (draft, copy): (&Path, &Path)) -> io::Result<()> {
+    discard_users(copy)?;
+    let mut out = Blocks::create(draft)?;
     out.block(Kind::Head, &codec::encode(head))?;
     write_entries(&generation.entries, head.stamp, &mut out)?;
     generation.users.mark_applied(head.index)?;
-    generation.users.copy_to(&copy)?;
-    out.file(Kind::Users, &copy)?;
-    discard_users(&copy)?;
+    generation.users.copy_to(copy)?;
+    out.file(Kind::Users, copy)?;
+    discard_users(copy)?;
     out.finish()?;
-    generation.users.checkpoint()?;
-    rename_durably(&temporary, path)
+    generation.users.checkpoint()
 }
 
 /// Copies the snapshot at `snapshot` to `out`, with the log records that follow it: a backup.
@@ -308,56 +317,6 @@ impl Iterator for BlockReader<'_> {
     }
 }
 
-fn damaged(path: &Path, cause: &dyn std::fmt::Display) -> io::Error {
+pub(super) fn damaged(path: &Path, cause: &dyn std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged: {cause}", path.display()))
-}
-
-/// Renames within one directory and makes the new name durable.
-///
-/// # Errors
-/// When the disk fails.
-pub fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
-    fs::rename(from, to)?;
-    to.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
-}
-
-/// The number of the users' database in use, from `CURRENT`; 1 in a new directory.
-///
-/// # Errors
-/// When `CURRENT` cannot be read or is no number.
-pub fn current_generation(dir: &Path) -> io::Result<u64> {
-    let path = dir.join("CURRENT");
-    match fs::read_to_string(&path) {
-        Ok(text) => text.trim().parse().map_err(|_| damaged(&path, &"it holds no number")),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => set_current_generation(dir, 1).map(|()| 1),
-        Err(e) => Err(io::Error::new(e.kind(), format!("{}: {e}", path.display()))),
-    }
-}
-
-/// Makes `CURRENT` name another database, durably.
-///
-/// # Errors
-/// When the disk fails.
-pub fn set_current_generation(dir: &Path, number: u64) -> io::Result<()> {
-    let temporary = dir.join("CURRENT.partial");
-    let mut file = File::create(&temporary)?;
-    writeln!(file, "{number}")?;
-    file.sync_all()?;
-    rename_durably(&temporary, &dir.join("CURRENT"))
-}
-
-/// Removes a users' database and what SQLite keeps beside it, if there is one.
-///
-/// # Errors
-/// When a file is there and cannot be removed.
-pub fn discard_users(path: &Path) -> io::Result<()> {
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        match fs::remove_file(&name) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-    }
-    Ok(())
 }

@@ -1,7 +1,7 @@
 //! What a change to users does to the database: one function, deterministic, inside the caller's transaction.
 //!
 //! Time and randomness come in the change. Uniqueness is decided here, by SQLite, at the same place in the log on every
-//! node.
+//! node. What takes a user's password away takes their one-time links too.
 
 use std::sync::Arc;
 
@@ -23,21 +23,32 @@ pub fn apply(c: &Connection, change: &UserChange) -> rusqlite::Result<UserOutcom
             }
             Ok(UserOutcome::Imported(added))
         }
-        UserChange::SetPassword { user, hash, only_if } => set_password(c, user, hash, only_if.as_deref()),
+        UserChange::SetPassword { user, hash, only_if } => {
+            let outcome = set_password(c, user, hash, only_if.as_deref())?;
+            if outcome == UserOutcome::Done {
+                forget_links(c, user)?;
+            }
+            Ok(outcome)
+        }
         UserChange::SetNames { user, first_name, last_name } => found(alter_user(c, user, |user, _| {
             user.first_name.clone_from(first_name);
             user.last_name.clone_from(last_name);
         })?),
-        UserChange::SetDisabled { user, disabled } => found(alter_user(c, user, |user, _| user.disabled = *disabled)?),
+        UserChange::SetDisabled { user, disabled } => {
+            if *disabled {
+                forget_links(c, user)?;
+            }
+            found(alter_user(c, user, |user, _| user.disabled = *disabled)?)
+        }
         UserChange::Approve { user } => found(alter_user(c, user, |user, _| user.approved = true)?),
         UserChange::Delete { user } => {
-            c.execute("DELETE FROM links WHERE user = ?1", [user])?;
+            forget_links(c, user)?;
             found(c.execute("DELETE FROM users WHERE id = ?1", [user])? == 1)
         }
         UserChange::AddLink { digest, usage, expires_at, now } => add_link(c, (digest, *now), usage, *expires_at),
         UserChange::SpendLink { digest, user, hash, now } => match link(c, digest, *now)? {
             Some(LinkUse::SetPassword(owner)) if owner == *user => {
-                c.execute("DELETE FROM links WHERE user = ?1", [user])?;
+                forget_links(c, user)?;
                 set_password(c, user, hash, None)
             }
             _ => Ok(UserOutcome::Spent),
@@ -105,6 +116,11 @@ fn set_password(c: &Connection, user: &str, hash: &str, only_if: Option<&str>) -
     if is_other { Ok(UserOutcome::Conflict) } else { found(is_found) }
 }
 
+/// Links that set a user's password are worth nothing any more once the password is another, or the user is shut out.
+fn forget_links(c: &Connection, user: &str) -> rusqlite::Result<()> {
+    c.prepare_cached("DELETE FROM links WHERE user = ?1")?.execute([user]).map(|_| ())
+}
+
 type NewLink<'a> = (&'a [u8; 32], Millis);
 
 fn add_link(c: &Connection, link: NewLink<'_>, usage: &LinkUse, expires_at: Millis) -> rusqlite::Result<UserOutcome> {
@@ -129,4 +145,69 @@ fn spend_admin_link(c: &Connection, digest: &[u8; 32], user: &NewUser, now: Mill
     }
     c.execute("DELETE FROM links WHERE user IS NULL", [])?;
     Ok(UserOutcome::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = 1_000;
+
+    fn new_user(id: &str) -> NewUser {
+        NewUser {
+            id: id.into(),
+            email: format!("{id}@example.com"),
+            first_name: String::new(),
+            last_name: String::new(),
+            password_hash: "old".into(),
+            created_at: NOW,
+            admin: false,
+            approved: true,
+            verified: true,
+        }
+    }
+
+    fn set_password(only_if: Option<&str>) -> UserChange {
+        UserChange::SetPassword { user: "ada".into(), hash: "new".into(), only_if: only_if.map(str::to_owned) }
+    }
+
+    /// Which links are good after a change to ada: hers, bob's, the first admin's.
+    fn links_after(change: &UserChange) -> [bool; 3] {
+        let c = Connection::open_in_memory().expect("a database");
+        user_rows::prepare(&c).expect("tables");
+        let usages = [LinkUse::SetPassword("ada".into()), LinkUse::SetPassword("bob".into()), LinkUse::FirstAdmin];
+        for id in ["ada", "bob"] {
+            assert_eq!(apply(&c, &UserChange::Add(new_user(id))), Ok(UserOutcome::Done));
+        }
+        for (n, usage) in usages.into_iter().enumerate() {
+            let add = UserChange::AddLink { digest: [n as u8; 32], usage, expires_at: NOW + 1, now: NOW };
+            assert_eq!(apply(&c, &add), Ok(UserOutcome::Done));
+        }
+        apply(&c, change).expect("it is applied");
+        [0, 1, 2].map(|n| link(&c, &[n; 32], NOW).expect("links are read").is_some())
+    }
+
+    #[test]
+    fn a_users_links_end_with_their_password_and_when_they_are_shut_out() {
+        let user = || "ada".to_owned();
+        let gone = [
+            set_password(None),
+            set_password(Some("old")),
+            UserChange::SetDisabled { user: user(), disabled: true },
+            UserChange::Delete { user: user() },
+            UserChange::SpendLink { digest: [0; 32], user: user(), hash: "new".into(), now: NOW },
+        ];
+        for change in gone {
+            assert_eq!(links_after(&change), [false, true, true], "{change:?}");
+        }
+        let kept = [
+            set_password(Some("another")),
+            UserChange::SetDisabled { user: user(), disabled: false },
+            UserChange::Approve { user: user() },
+            UserChange::SpendLink { digest: [1; 32], user: user(), hash: "new".into(), now: NOW },
+        ];
+        for change in kept {
+            assert_eq!(links_after(&change), [true; 3], "{change:?}");
+        }
+    }
 }

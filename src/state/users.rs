@@ -2,7 +2,7 @@
 //!
 //! The index of the last applied log entry is written in the same transaction as what it did, so a replay skips what is
 //! there. There is no fsync per write (WAL, `synchronous=NORMAL`): the log is the journal, and it is purged only after
-//! [`Users::checkpoint`]. One connection writes; a few others read.
+//! [`Users::checkpoint`]. One connection writes, a few others read, and one copies.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -74,11 +74,18 @@ impl PartialEq for Memo {
 impl Eq for Memo {}
 
 /// A user as stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct UserRow {
     pub user: Arc<User>,
     /// Empty: no password yet.
     pub password_hash: String,
+}
+
+/// The hash is a secret.
+impl std::fmt::Debug for UserRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.user.fmt(f)
+    }
 }
 
 /// The database of users of one generation.
@@ -86,6 +93,8 @@ pub struct Users {
     path: PathBuf,
     writer: Mutex<Connection>,
     readers: [Mutex<Connection>; READERS],
+    /// Reads everything now and then, and must keep no reader waiting.
+    copier: Mutex<Connection>,
     rows: Rows,
     /// Counts writes, so that a row read before one is not cached after it.
     version: Mutex<u64>,
@@ -108,18 +117,14 @@ impl Users {
         if let Some(fault) = fault {
             return Err(damaged(path, &fault));
         }
-        let reader = || {
-            let reader =
-                Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-                    .and_then(|c| c.pragma_update(None, "cache_size", -512).map(|()| c));
-            reader.map(Mutex::new).map_err(|e| named(path, &e))
-        };
-        let readers = [reader()?, reader()?];
+        let readers = [reader(path)?, reader(path)?].map(Mutex::new);
+        let copier = Mutex::new(reader(path)?);
         let applied = AtomicU64::new(applied);
         Ok(Self {
             path: path.to_owned(),
             writer: Mutex::new(writer),
             readers,
+            copier,
             rows: Rows::default(),
             version: Mutex::new(0),
             applied,
@@ -250,13 +255,13 @@ impl Users {
         self.read(|c| user_changes::link(c, digest, now))
     }
 
-    /// Writes a consistent copy to `target`, which must not exist.
+    /// Writes a consistent copy to `target`, which must not exist. Nobody who reads or writes waits for it.
     ///
     /// # Errors
     /// When the disk or the database fails.
     pub fn copy_to(&self, target: &Path) -> io::Result<()> {
         let name = target.to_str().ok_or_else(|| named(target, &"path is not UTF-8"))?;
-        self.read(|c| c.execute("VACUUM INTO ?1", [name]).map(|_| ()))
+        self.copier.lock().execute("VACUUM INTO ?1", [name]).map(|_| ()).map_err(|e| named(&self.path, &e))
     }
 
     /// Makes everything applied so far durable in the database file itself. Whoever purges the log does this first.
@@ -265,7 +270,7 @@ impl Users {
     /// When the disk fails, or a reader held the checkpoint up: then the log must not be purged.
     pub fn checkpoint(&self) -> io::Result<()> {
         let writer = self.writer.lock();
-        let _quiet: Vec<_> = self.readers.iter().map(Mutex::lock).collect();
+        let _quiet: Vec<_> = self.readers.iter().chain([&self.copier]).map(Mutex::lock).collect();
         let busy: i64 = writer
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
             .map_err(|e| named(&self.path, &e))?;
@@ -279,6 +284,12 @@ impl Users {
         let reader = self.readers.iter().find_map(Mutex::try_lock).unwrap_or_else(|| self.readers[0].lock());
         query(&reader).map_err(|e| named(&self.path, &e))
     }
+}
+
+fn reader(path: &Path) -> io::Result<Connection> {
+    Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .and_then(|c| c.pragma_update(None, "cache_size", -512).map(|()| c))
+        .map_err(|e| named(path, &e))
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
@@ -314,5 +325,59 @@ fn unusable(path: &Path, e: &rusqlite::Error) -> io::Error {
         Some(ErrorCode::SystemIoFailure | CannotOpen | DatabaseBusy | DatabaseLocked) => named(path, e),
         Some(DiskFull | OutOfMemory | PermissionDenied | ReadOnly) => named(path, e),
         _ => damaged(path, e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_made_while_every_reader_is_at_work() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let users = Users::open(&dir.path().join("users.db")).expect("a database");
+        users.mark_applied(7).expect("it is marked");
+        let busy: Vec<_> = users.readers.iter().map(Mutex::lock).collect();
+        let copy = dir.path().join("copy.db");
+        let (done, copied) = std::sync::mpsc::channel();
+        std::thread::scope(|threads| {
+            threads.spawn(|| done.send(users.copy_to(&copy)).expect("somebody waits"));
+            let copied = copied.recv_timeout(std::time::Duration::from_secs(30));
+            drop(busy);
+            copied.expect("no reader is waited for").expect("it is copied");
+        });
+        assert_eq!(Users::open(&copy).expect("a copy").applied(), 7);
+    }
+
+    #[test]
+    fn a_bit_that_flips_in_an_index_is_noticed_as_well_as_one_in_a_table() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("users.db");
+        let users = Users::open(&path).expect("a database");
+        let ada = crate::state::NewUser {
+            id: "u1".into(),
+            email: "ada@example.com".into(),
+            first_name: String::new(),
+            last_name: String::new(),
+            password_hash: String::new(),
+            created_at: 0,
+            admin: false,
+            approved: true,
+            verified: true,
+        };
+        users.apply(&[(1, &UserChange::Add(ada))]).expect("it is applied");
+        users.checkpoint().expect("it is in the file");
+        drop(users);
+        let whole = std::fs::read(&path).expect("it is read");
+        let address = b"ada@example.com";
+        let places: Vec<usize> = (0..whole.len()).filter(|at| whole[*at..].starts_with(address)).collect();
+        assert_eq!(places.len(), 2, "a row, and an entry of the index");
+        for place in places {
+            let mut damaged = whole.clone();
+            damaged[place] ^= 2;
+            std::fs::write(&path, damaged).expect("it is written");
+            let refused = Users::open(&path).err().expect("it is damaged");
+            assert_eq!(refused.kind(), io::ErrorKind::InvalidData, "{place}: {refused}");
+        }
     }
 }

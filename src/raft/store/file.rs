@@ -5,9 +5,9 @@
 //! does so itself after a crash, and is made to after a clean stop, because a log that was damaged while nobody looked
 //! must be refused, not half read. A bounded log makes that a matter of milliseconds.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use super::rows::{self, Identity, about, broken, damaged};
 use super::tail::Tail;
 use super::writer::PURGE_ROWS;
 use crate::raft::types::LogId;
+use crate::state::files::{create_directories, parent_of, sync_directory};
 
 /// redb's page cache, bytes. Recent entries are in the tail, so it serves little else than the tree's upper pages.
 const CACHE_BYTES: usize = 8 << 20;
@@ -210,26 +211,4 @@ pub fn compact(database: &mut Database, path: &Path, min: u64) -> io::Result<boo
 
 fn draft_of(path: &Path) -> PathBuf {
     path.with_extension("new")
-}
-
-fn parent_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Makes a directory and those above it, each durably.
-fn create_directories(directory: &Path) -> io::Result<()> {
-    if directory.is_dir() {
-        return Ok(());
-    }
-    let parent = parent_of(directory);
-    create_directories(parent)?;
-    match fs::DirBuilder::new().mode(0o700).create(directory) {
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
-        _ => {}
-    }
-    sync_directory(parent)
-}
-
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
 }

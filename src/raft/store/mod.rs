@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use file::DAMAGE_HINT;
 pub use read::Records;
 pub use rows::Identity;
-pub use tail::weight;
+pub use tail::{change_weight, weight};
 pub use writer::Counters;
 
 use crate::raft::types::{Entry, Flushed, LogId, TypeConfig, Vote};

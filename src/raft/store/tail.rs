@@ -163,7 +163,8 @@ pub fn weight(entry: &Entry) -> usize {
     FIXED + record.changes.iter().map(change_weight).sum::<usize>()
 }
 
-fn change_weight(change: &Change) -> usize {
+/// About how many bytes a Change takes.
+pub fn change_weight(change: &Change) -> usize {
     const EFFECT: usize = 32;
     const USER: usize = 512;
     let effects = change.effects.iter().map(|effect| match effect {

@@ -113,6 +113,59 @@ fn a_full_store_refuses_anonymous_sessions_first_then_all_and_forgets_none() {
 }
 
 #[test]
+fn what_nobody_is_signed_in_to_grows_into_its_share_only() {
+    let world = World::new();
+    world.begin("signed", "ada");
+    (0..20).for_each(|n| drop(world.begin(&format!("s{n}"), "")));
+    let more = |name| Op::Edit(edit(name, r#"{"more":1}"#));
+    fill(&world, world.entries.used_bytes() * 100 / 76);
+    assert_eq!(refused(&world, &more("s0")), Outcome::Full);
+    assert!(matches!(world.run(&more("signed")), Outcome::Session(_)));
+    assert!(matches!(world.run(&Op::Edit(edit("s0", r#"{"none":null}"#))), Outcome::Session(_)), "it does not grow");
+}
+
+#[test]
+fn a_batch_grows_by_exactly_what_the_entries_will_use() {
+    let world = World::new();
+    let mut view = View::new(&world.entries, NOW);
+    let ops = [
+        op(begin("a", "ada")),
+        op(begin("b", "")),
+        Op::Edit(edit("a", r#"{"x":"a longer value"}"#)),
+        Op::Try(vec![budget("ada"), budget("bob")]),
+        Op::Forgive(tries_of("bob")),
+        Op::End(vec![key("b")]),
+        end_user("ada", Some("a")),
+    ];
+    for op in &ops {
+        let (change, outcome) = decide(&mut view, op);
+        assert!(!change.is_empty(), "{outcome:?}");
+        world.apply(&change);
+    }
+    let grown = view.grown();
+    world.entries.settle();
+    assert_eq!(world.entries.used_bytes(), grown as u64);
+}
+
+#[test]
+fn a_full_store_counts_on_in_a_small_reserve_and_no_further() {
+    let world = World::new();
+    world.run(&Op::Try(vec![budget("known")]));
+    (0..200).for_each(|n| drop(world.begin(&format!("s{n}"), "")));
+    fill(&world, world.entries.used_bytes() * 100 / 102);
+    assert_eq!(refused(&world, &op(begin("c", "ada"))), Outcome::Full);
+    assert_eq!(world.run(&Op::Try(vec![budget("new")])), Outcome::Done, "within the reserve");
+    let begun = (0..1_000).take_while(|n| world.run(&Op::Try(vec![budget(&format!("{n}"))])) == Outcome::Done).count();
+    assert!((1..20).contains(&begun), "{begun} counts began in five percent");
+    assert_eq!(refused(&world, &Op::Try(vec![budget("known"), budget("unknown")])), Outcome::Full);
+    assert_eq!(world.run(&Op::Try(vec![budget("known")])), Outcome::Done, "what is counted already is counted on");
+    let mut limited = budget("known");
+    limited.free = 0;
+    world.run(&Op::Try(vec![limited.clone()]));
+    assert!(matches!(refused(&world, &Op::Try(vec![limited])), Outcome::Limited { .. }));
+}
+
+#[test]
 fn growth_within_one_batch_counts_too() {
     let world = World::new();
     fill(&world, 4_000);
@@ -221,13 +274,34 @@ fn ending_a_user_bumps_the_epoch_and_keeps_one_under_it() {
     assert_eq!(["a", "b", "c", "other"].map(|n| world.is_live(n)), [false, true, false, true]);
     let kept = world.get("b").expect("kept");
     assert_eq!((kept.deadline(), facts(&world, "b").begun), (NOW + IDLE + MINUTE, NOW), "otherwise as it was");
-    // a session that is not theirs is not kept, and not touched either
-    assert_eq!(world.run(&end_user("ada", Some("other"))), Outcome::Ended(1));
-    assert!(world.is_live("other") && facts(&world, "other").signed.is_some_and(|s| s.epoch == 0 && s.user == "bob"));
+    assert_eq!(world.run(&end_user("ada", None)), Outcome::Ended(1));
     assert_eq!(world.run(&end_user("ada", None)), Outcome::Ended(0));
     assert_eq!(world.epoch("ada"), 3, "whoever is signing in now is too late, with or without sessions");
     world.now += 100 * 365 * 86_400_000;
     assert_eq!(world.epoch("ada"), 3, "an epoch has no deadline");
+}
+
+#[test]
+fn who_is_not_signed_in_any_more_ends_nobody_and_changes_nothing() {
+    let mut world = World::new();
+    for name in ["ended", "late", "live"] {
+        world.begin(name, "ada");
+    }
+    world.begin("other", "bob");
+    world.begin("nobody", "");
+    world.run(&Op::End(vec![key("ended")]));
+    let late = Entry::session(&facts(&world, "late"), b"{}", NOW + MINUTE, NOW);
+    world.entries.put(&key("late"), &late, 1);
+    world.now += MINUTE;
+    for keep in ["ended", "late", "other", "nobody", "unknown"] {
+        assert_eq!(refused(&world, &end_user("ada", Some(keep))), Outcome::Gone, "{keep}");
+        let end = Some(EndUser { user: "ada".into(), keep: Some(key(keep)) });
+        let change = UserChange::SetPassword { user: "ada".into(), hash: String::new(), only_if: None };
+        assert_eq!(refused(&world, &Op::User { change, end }), Outcome::Gone, "{keep}");
+    }
+    let bump = Entry::plain(&1u64.to_le_bytes(), NEVER, NOW);
+    world.entries.put(&Key::epoch("ada"), &bump, 1);
+    assert_eq!(refused(&world, &end_user("ada", Some("live"))), Outcome::Gone, "of an epoch that is over");
 }
 
 #[test]
