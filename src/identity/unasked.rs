@@ -35,12 +35,17 @@ impl Log for Fixed {
 impl Identity {
     /// A room that knows nobody. Wants a tokio runtime.
     pub(crate) fn unasked() -> Self {
-        Self::over(Fixed(None))
+        Self::answered(None)
     }
 
-    fn over(log: Fixed) -> Self {
+    fn answered(outcome: Option<Outcome>) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let state = Arc::new(State::open(dir.path()).expect("an empty state"));
+        Self::over(state, Arc::new(Fixed(outcome)))
+    }
+
+    /// A room with the default settings.
+    pub(super) fn over(state: Arc<State>, log: Arc<dyn Log>) -> Self {
         let file = File::IfPresent("/nonexistent".into());
         let config = Config::load(&Sources { file, environment: Vec::new(), flags: Vec::new() }).expect("the defaults");
         let settings = Settings {
@@ -50,13 +55,13 @@ impl Identity {
             secrets: vec![b"a secret for tests alone, 32 byte".to_vec()],
             hash_threads: 1,
         };
-        Self::open(state, Arc::new(log), settings).expect("threads")
+        Self::open(state, log, settings).expect("threads")
     }
 }
 
 #[tokio::test]
 async fn whose_session_has_ended_meanwhile_is_not_signed_in() {
-    let room = Identity::over(Fixed(Some(Outcome::Gone)));
+    let room = Identity::answered(Some(Outcome::Gone));
     let user = User {
         id: "ada".into(),
         email: "ada@example.com".into(),
@@ -72,7 +77,7 @@ async fn whose_session_has_ended_meanwhile_is_not_signed_in() {
     };
     let session = Session { sid: "sid".into(), key: Key::new("sess:sid"), entry: Entry::plain(b"", NEVER, 0) };
     let keep = Some(session.key.clone());
-    let visitor = Visitor { session: Some(session), user: Some(Arc::new(user)), own: true };
+    let visitor = Visitor { session: Some(session), user: Some(Arc::new(user)), own: true, ..Visitor::default() };
     assert!(matches!(room.end_others(&visitor).await, Err(Error::NotSignedIn)));
     let change = UserChange::SetPassword { user: "ada".into(), hash: String::new(), only_if: None };
     let changed = room.change_user(change, Some(EndUser { user: "ada".into(), keep })).await;
@@ -81,7 +86,7 @@ async fn whose_session_has_ended_meanwhile_is_not_signed_in() {
 
 #[tokio::test]
 async fn a_password_that_cannot_be_counted_is_not_tried() {
-    let room = Identity::over(Fixed(Some(Outcome::Full)));
+    let room = Identity::answered(Some(Outcome::Full));
     let client = Client { address: std::net::Ipv4Addr::LOCALHOST.into(), agent: String::new() };
     let form = SignIn { email: "ada@example.com".into(), password: "a password".into(), remember: false };
     assert!(matches!(room.sign_in(form, &Visitor::default(), &client).await, Err(Error::Full)));

@@ -37,6 +37,7 @@ pub use decide::epoch_of;
 pub use entries::Entries;
 pub use entry::{Entry, NEVER};
 pub use facts::{Facts, Glance, Proof, Signed, UserId};
+pub use json::edited;
 pub use key::Key;
 pub use users::{User, UserRow, Users};
 
