@@ -93,7 +93,7 @@ impl RaftLog {
         upkeep::catch_up(&raft, &time, &state).await?;
         let fresh = Freshness::start(raft.clone(), clock, settings.max_staleness);
         let (queue, jobs) = mpsc::channel(decider::QUEUE_MAX);
-        let decider = Decider { raft: raft.clone(), state: state.clone(), time: time.clone(), tenure };
+        let decider = Decider { raft: raft.clone(), state: state.clone(), time: time.clone(), tenure, flying: 0 };
         tokio::spawn(decider.run(jobs));
         let log = Arc::new(Self { raft, store, state, time, fresh, queue, snapshots, owed, attempts });
         tokio::spawn(upkeep::keep_up(Arc::downgrade(&log)));
