@@ -11,6 +11,7 @@ mod machine;
 mod meters;
 mod network;
 mod restore;
+mod shelf;
 mod snapshots;
 mod store;
 pub mod types;

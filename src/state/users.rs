@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
 use super::change::{LinkUse, UserChange, UserOutcome};
+use super::files::damaged;
 use super::rows::Rows;
 use super::user::UserRow;
 use super::{user_changes, user_rows};
@@ -244,10 +245,6 @@ fn one(c: &Connection, column: &str, value: &str) -> rusqlite::Result<Option<Use
 /// Every failure says which file.
 fn named(path: &Path, cause: &dyn std::fmt::Display) -> io::Error {
     io::Error::other(format!("{}: {cause}", path.display()))
-}
-
-fn damaged(path: &Path, cause: &dyn std::fmt::Display) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged: {cause}", path.display()))
 }
 
 /// Why a database cannot be opened: because of the machine, or because of what is in it.
