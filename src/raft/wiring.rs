@@ -132,6 +132,7 @@ impl Core {
             tenure: wires.tenure.clone(),
             idle,
             elsewhere: wires.elsewhere.downgrade(),
+            flying: 0,
         }
     }
 
