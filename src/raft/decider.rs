@@ -41,6 +41,8 @@ const LOT_MAX: usize = 512;
 const FLIGHTS_MAX: usize = 128;
 /// Bytes of them: no further one departs when they have as many.
 const FLYING_BYTES: usize = 64 << 20;
+/// How long nothing is proposed after something was not taken.
+const REST: Duration = Duration::from_millis(10);
 /// How long an Op waits for a leader that may decide.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -125,6 +127,8 @@ pub struct Decider {
     pub elsewhere: mpsc::WeakSender<Job>,
     /// Bytes of records that are decided and not applied: `memory_max` counts them, too.
     pub flying: usize,
+    /// Nothing departs before: what was proposed last was not taken.
+    pub rests_until: Option<Instant>,
 }
 
 impl Decider {
@@ -136,12 +140,13 @@ impl Decider {
         let mut arrived = Vec::new();
         let (mut open, mut led) = (true, true);
         while open || !waiting.is_empty() || !flights.is_empty() {
+            let left = self.rest_left();
             tokio::select! {
                 biased;
                 Some(flight) = flights.next() => self.land(flight, &mut held, &mut waiting),
                 got = queue.recv_many(&mut arrived, BATCH_MAX), if open && waiting.len() < QUEUE_MAX => open = got > 0,
                 changed = self.tenure.changed(), if led => led = changed.is_ok(),
-                () = tokio::time::sleep(PATIENCE / 4), if !waiting.is_empty() => {}
+                () = tokio::time::sleep(left), if !waiting.is_empty() => {}
             }
             waiting.extend(arrived.drain(..));
             if !led {
@@ -162,6 +167,12 @@ impl Decider {
             self.rest(flights.is_empty());
         }
         self.rest(true);
+    }
+
+    /// How long to wait until something may depart, or has waited too long.
+    fn rest_left(&self) -> Duration {
+        let left = self.rests_until.map(|until| until.saturating_duration_since(Instant::now()));
+        left.filter(|left| !left.is_zero()).unwrap_or(PATIENCE / 4)
     }
 
     fn rest(&self, rests: bool) {
@@ -188,7 +199,7 @@ impl Decider {
         held: &mut HashSet<Key>,
     ) -> Option<BoxFuture<'static, Flight>> {
         let term = (*self.tenure.borrow_and_update())?;
-        if self.flying >= FLYING_BYTES {
+        if self.flying >= FLYING_BYTES || self.rests_until.is_some_and(|until| Instant::now() < until) {
             return None;
         }
         let generation = self.state.generation();
@@ -265,6 +276,8 @@ impl Decider {
                 }
             }
             Landing::NotAppended => {
+                // a leader that hears from no majority takes nothing: asking it at once again would only keep it busy
+                self.rests_until = Some(Instant::now() + REST);
                 for (job, _) in flight.jobs.into_iter().rev() {
                     waiting.push_front(job);
                 }

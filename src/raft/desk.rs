@@ -19,6 +19,7 @@ use openraft::async_runtime::WatchReceiver as _;
 use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::AsyncWriteExt as _;
+use tokio::sync::watch;
 
 use super::decider::{Decided, Job};
 use super::farewell::Farewells;
@@ -67,6 +68,8 @@ pub struct Desk {
     /// Ops for whoever leads.
     pub strays: Queue,
     pub farewells: Arc<Farewells>,
+    /// The term in which this node may decide.
+    pub tenure: watch::Receiver<Option<u64>>,
     /// Where snapshots lie.
     pub snapshots: PathBuf,
 }
@@ -153,6 +156,10 @@ impl Desk {
 
     async fn read(&self, from: Option<NodeId>, body: Incoming) -> Answered {
         let question: ReadQuestion = read(body, QUESTION_MAX).await?;
+        // before its tenure a leader may not know yet what time it is
+        if self.tenure.borrow().is_none() {
+            return Err(not_now(&"this node does not lead"));
+        }
         let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await.map_err(|e| not_now(&e))?;
         if let Some(from) = from {
             self.time.note_wall(from, question.wall_ms);

@@ -98,6 +98,7 @@ impl Core {
             jobs: wires.queue.clone(),
             strays: wires.elsewhere.clone(),
             farewells,
+            tenure: wires.tenure.clone(),
             snapshots,
         }
     }
@@ -133,6 +134,7 @@ impl Core {
             idle,
             elsewhere: wires.elsewhere.downgrade(),
             flying: 0,
+            rests_until: None,
         }
     }
 
