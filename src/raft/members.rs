@@ -58,10 +58,11 @@ impl Members {
         self.0.load().ids.get(key).copied()
     }
 
-    /// Whether the log has not said yet who belongs here: a node that has just joined takes whoever the authority
-    /// vouches for.
+    /// Whether the log has not said yet who belongs here, or not by which key: a node that has just joined, or that
+    /// joined a restored one, takes whoever the authority vouches for.
     pub fn is_unknown(&self) -> bool {
-        self.0.load().members.is_empty()
+        let seen = self.0.load();
+        seen.ids.len() < seen.members.len() || seen.members.is_empty()
     }
 
     /// Whether this node is a member.

@@ -167,3 +167,24 @@ async fn a_learner_answers_and_votes_once_it_is_told() {
         assert_eq!(node.stop(), Some(0));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_a_cluster_begins_a_new_one_that_grows() {
+    let (places, programs) = three();
+    let ada = signed_up(&programs[2]).await;
+    let file = places[1].file("monday").display().to_string();
+    places[1].done(&["backup", &file]);
+    let fresh = place();
+    fresh.done(&["restore", &file, "--keep-sessions"]);
+    let one = fresh.start();
+    let token = fresh.done(&["cluster", "token"]).trim().to_owned();
+    let second = place();
+    let two = ready(second.spawn_with(&["serve", "--join", &token]));
+    until("it votes", || votes(&fresh, 2));
+    assert_eq!(nodes(&second).len(), 2, "none of the old nodes came along");
+    for node in [&one, &two] {
+        assert!(ada.at_url(&node.url).is_signed_in().await);
+    }
+    assert_eq!(ada.at_url(&two.url).patch(&json!({"n": 1})).await.status(), StatusCode::OK);
+    assert_ne!(fresh.json(&["healthcheck"])["cluster"], places[0].json(&["healthcheck"])["cluster"]);
+}
