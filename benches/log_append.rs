@@ -47,8 +47,8 @@ async fn measure() {
     let dir = scratch.path("node");
     std::fs::create_dir_all(&dir).expect("a directory");
     let state = Arc::new(State::open(&dir).expect("the state opens"));
-    let settings = Settings { max_staleness: Duration::from_secs(1) };
-    let log = RaftLog::open(&dir, state, Arc::new(SystemClock), &settings).await.expect("the log opens");
+    let settings = Settings::alone("0123456789abcdef0123456789abcdef");
+    let log = RaftLog::open(&dir, state, Arc::new(SystemClock), settings).await.expect("the log opens");
     let keys = begin(&log, AT_ONCE[AT_ONCE.len() - 1]).await;
 
     let mut bare = Vec::new();

@@ -143,8 +143,8 @@ fn feed() {
     let held = runtime.block_on(async {
         fs::create_dir_all(&dir).expect("a directory");
         let state = Arc::new(State::open(&dir).expect("the state opens"));
-        let settings = Settings { max_staleness: Duration::from_secs(1) };
-        let log = RaftLog::open(&dir, state.clone(), Arc::new(SystemClock), &settings).await.expect("the log opens");
+        let settings = Settings::alone("0123456789abcdef0123456789abcdef");
+        let log = RaftLog::open(&dir, state.clone(), Arc::new(SystemClock), settings).await.expect("the log opens");
         let mut lanes = tokio::task::JoinSet::new();
         for lane in 0..AT_ONCE {
             let log = log.clone();

@@ -5,6 +5,13 @@
 
 use std::time::Duration;
 
+// Cluster
+
+/// Most nodes that one join token lets in: a token that leaks must not be good for ever.
+pub const JOIN_USES_MAX: u32 = 100;
+/// Longest life of a join token, for the same reason.
+pub const JOIN_TTL_MAX: Duration = Duration::from_secs(7 * 86_400);
+
 // HTTP
 
 /// Most bytes of a request body. The largest honest one is a session patch.

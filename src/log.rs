@@ -33,4 +33,13 @@ pub trait Log: Send + Sync + 'static {
     /// # Errors
     /// `NotDone` when no leader with a quorum answers in time.
     fn refresh(&self) -> Answer<'_, Result<()>>;
+
+    /// The same, except that what is at most `stale_reads` older will do where nobody answers.
+    ///
+    /// # Errors
+    /// `NotDone` as above, and what is here is too old even so.
+    fn refresh_or_bear(&self) -> Answer<'_, Result<()>>;
+
+    /// Whether no other node holds the state: then every read is as fresh as it can be.
+    fn is_alone(&self) -> bool;
 }

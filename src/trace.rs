@@ -1,7 +1,8 @@
 //! Trace: where log lines go, and which.
 //!
 //! Lines for people when a person looks on (standard error is a terminal), JSON lines for machines otherwise; times are
-//! RFC 3339 in UTC. `SOJOURN_LOG`, or else `RUST_LOG`, filters them; openraft speaks only to warn unless it is named.
+//! RFC 3339 in UTC. `SOJOURN_LOG`, or else `RUST_LOG`, filters them; openraft speaks of its errors only unless it is named:
+//! a peer that does not answer is news to it many times a second.
 
 use std::io::{self, IsTerminal};
 
@@ -38,7 +39,7 @@ pub fn start() -> Result<(), String> {
 }
 
 fn filter(said: &str) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(format!("openraft=warn,{said}")).map_err(|e| {
+    EnvFilter::try_new(format!("openraft=error,{said}")).map_err(|e| {
         format!(
             "the log filter \"{said}\" is wrong: {e}\n  hint: SOJOURN_LOG=info, or SOJOURN_LOG=info,sojourn::web=debug"
         )

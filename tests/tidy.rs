@@ -29,7 +29,7 @@ const FLOORS: &[(&str, &[&str])] = &[
 const OWNED: &[(&str, &[&str])] = &[
     ("warp", &["web"]),
     ("minijinja", &["web"]),
-    ("hyper_util", &["web"]),
+    ("hyper_util", &["web", "raft/peers"]),
     ("openraft", &["raft"]),
     ("redb", &["raft"]),
     ("moka", &["state"]),

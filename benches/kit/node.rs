@@ -36,6 +36,7 @@ impl Node {
         let process = Command::new(env!("CARGO_BIN_EXE_sojourn"))
             .args(["serve", "--data", &data.display().to_string(), "--listen", &address.to_string()])
             .env("SOJOURN_METRICS_LISTEN", free_address().to_string())
+            .env("SOJOURN_CLUSTER_LISTEN", "127.0.0.1:0")
             .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -83,6 +83,9 @@ impl Failure {
             _ => return None,
         };
         Some(match kind {
+            "not_found" | "conflict" if self.to_string().starts_with("node") => {
+                "`sojourn cluster status` lists all nodes"
+            }
             "not_found" if self.to_string().starts_with("session") => "`sojourn session list` shows all that live",
             "not_found" => "`sojourn user list` shows all accounts",
             "conflict" => "`sojourn user list` shows all accounts; nothing was changed",

@@ -5,6 +5,7 @@
 
 mod account_file;
 mod backup;
+mod cluster;
 mod config;
 mod failure;
 mod output;
@@ -46,7 +47,7 @@ struct Cli {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
-    serve: serve::Listen,
+    serve: serve::Serve,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -66,18 +67,22 @@ struct Common {
 enum Command {
     /// Run a node (the default)
     #[command(after_help = "\
-Example:
+Examples:
   sojourn serve --data /var/lib/sojourn --listen 0.0.0.0:3000
+  sojourn serve --data n2 --listen 127.0.0.1:3010 --cluster-listen 127.0.0.1:3011 --join TOKEN
 
-An empty data directory becomes a cluster of one. The first SIGTERM or SIGINT stops the node once requests under way \
+An empty data directory becomes a cluster of one, unless it is to join another. The first SIGTERM or SIGINT stops the node once requests under way \
 are answered; a second one stops it at once, which is safe too.")]
-    Serve(serve::Listen),
+    Serve(serve::Serve),
     /// Accounts: add, list, show, disable, delete, import …
     #[command(subcommand, after_help = "Example:\n  sojourn user list")]
     User(user::Command),
     /// Live sessions: list, show, revoke
     #[command(subcommand, after_help = "Example:\n  sojourn session list --user ada@example.com")]
     Session(session::Command),
+    /// The nodes that share the sessions: status, token, promote, remove, transfer, leave
+    #[command(subcommand, after_help = "Example:\n  sojourn cluster status")]
+    Cluster(cluster::Command),
     /// Settings: print, check
     #[command(subcommand, after_help = "Example:\n  sojourn config check --config sojourn.toml")]
     Config(config::Command),
@@ -115,15 +120,16 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<(), Failure> {
 impl Cli {
     fn run(self, out: &mut dyn Write) -> Result<(), Failure> {
         let common = self.common;
-        if self.serve.is_given() && self.command.is_some() {
-            let why = "--listen before a command; it belongs behind `serve`";
+        if let (Some(flag), Some(_)) = (self.serve.given(), &self.command) {
+            let why = format!("{flag} before a command; it belongs behind `serve`");
             Self::command().error(ErrorKind::ArgumentConflict, why).exit();
         }
         match self.command {
-            None => serve::run(common.load_with(&self.serve)?),
-            Some(Command::Serve(listen)) => serve::run(common.load_with(&listen)?),
+            None => serve::run(common.load_with(&self.serve)?, self.serve.joining()?),
+            Some(Command::Serve(serve)) => serve::run(common.load_with(&serve)?, serve.joining()?),
             Some(Command::User(command)) => command.run(&common, out),
             Some(Command::Session(command)) => command.run(&common, out),
+            Some(Command::Cluster(command)) => command.run(&common, out),
             Some(Command::Config(command)) => command.run(&common, out),
             Some(Command::Healthcheck { json }) => healthcheck(&common, json, out),
             Some(Command::Backup(backup)) => backup.run(&common, out),
@@ -148,9 +154,9 @@ impl Common {
         Ok(Config::load(&self.sources())?)
     }
 
-    fn load_with(&self, listen: &serve::Listen) -> Result<Config, Failure> {
+    fn load_with(&self, serve: &serve::Serve) -> Result<Config, Failure> {
         let mut sources = self.sources();
-        sources.flags.extend(listen.flags());
+        sources.flags.extend(serve.flags());
         Ok(Config::load(&sources)?)
     }
 

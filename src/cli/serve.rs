@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,27 +18,63 @@ use super::private_file::{self, PrivateFile};
 use crate::config::Config;
 use crate::control::protocol::Link;
 use crate::error::Error;
-use crate::node::{self, RunningNode, first_admin};
+use crate::node::{self, Joining, RunningNode, first_admin};
 use crate::trace;
 
 #[derive(Debug, Args)]
-pub(super) struct Listen {
+pub(super) struct Serve {
     /// Address of the HTTP door [default: 127.0.0.1:3000]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// Address where other nodes reach this one [default: 127.0.0.1:3001]
+    #[arg(long, value_name = "ADDRESS")]
+    cluster_listen: Option<String>,
+    /// Join the cluster whose `sojourn cluster token` printed this; ignored once this node is a member
+    #[arg(long, value_name = "TOKEN", conflicts_with = "join_file")]
+    join: Option<String>,
+    /// The same, with the token in a file: other users of this machine can see flags
+    #[arg(long, value_name = "FILE")]
+    join_file: Option<PathBuf>,
+    /// Join as a learner that never votes: it holds everything and answers, and no write waits for it
+    #[arg(long)]
+    learner: bool,
 }
 
-impl Listen {
-    pub(super) fn is_given(&self) -> bool {
-        self.listen.is_some()
+impl Serve {
+    /// The first flag that was given, if any was.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let given = [
+            (self.listen.is_some(), "--listen"),
+            (self.cluster_listen.is_some(), "--cluster-listen"),
+            (self.join.is_some(), "--join"),
+            (self.join_file.is_some(), "--join-file"),
+            (self.learner, "--learner"),
+        ];
+        given.into_iter().find_map(|(is_given, flag)| is_given.then_some(flag))
     }
 
     pub(super) fn flags(&self) -> impl Iterator<Item = (&'static str, String, &'static str)> {
-        self.listen.clone().into_iter().map(|address| ("web.listen", address, "--listen"))
+        let web = self.listen.clone().map(|address| ("web.listen", address, "--listen"));
+        let cluster = self.cluster_listen.clone().map(|address| ("cluster.listen", address, "--cluster-listen"));
+        web.into_iter().chain(cluster)
+    }
+
+    /// How the node is to come to its cluster.
+    pub(super) fn joining(&self) -> Result<Joining, Failure> {
+        let text = match (&self.join, &self.join_file) {
+            (Some(token), _) => Some(token.clone()),
+            (None, Some(file)) => Some(fs::read_to_string(file).map_err(|e| {
+                let hint = "name a file that holds what `sojourn cluster token` printed";
+                Failure::because(format!("cannot read {}", file.display()), e, hint)
+            })?),
+            (None, None) => None,
+        };
+        let token = text.map(|text| text.parse()).transpose().map_err(|e: Error| Failure::Usage(e.to_string()))?;
+        Ok(Joining { token, learner: self.learner })
     }
 }
 
-pub(super) fn run(config: Config) -> Result<(), Failure> {
+pub(super) fn run(config: Config, joining: Joining) -> Result<(), Failure> {
     trace::start().map_err(Failure::Usage)?;
     private_file::keep_all_private();
     allow_many_files();
@@ -47,7 +83,7 @@ pub(super) fn run(config: Config) -> Result<(), Failure> {
         .map_err(|e| Failure::because("cannot start threads", e, "is there memory, are there processes left?"))?;
     let ended = runtime.block_on(async {
         let mut signals = signals()?;
-        live(node::start(config), &mut signals, announce).await
+        live(node::start(config, joining), &mut signals, announce).await
     });
     // a second signal means at once: threads that are still at work are left behind
     runtime.shutdown_background();
@@ -66,15 +102,15 @@ fn allow_many_files() {
 
 /// What a node in operation can do. A trait, so that living and stopping are tested without one.
 trait Living {
-    /// Comes back only when it cannot go on.
-    async fn failed(&mut self) -> Error;
+    /// Comes back only when it cannot go on, or need not.
+    async fn ended(&mut self) -> crate::error::Result<()>;
     /// Stops once requests under way are answered.
     async fn stop(self) -> crate::error::Result<()>;
 }
 
 impl Living for RunningNode {
-    async fn failed(&mut self) -> Error {
-        RunningNode::failed(self).await
+    async fn ended(&mut self) -> crate::error::Result<()> {
+        RunningNode::ended(self).await
     }
 
     async fn stop(self) -> crate::error::Result<()> {
@@ -119,21 +155,19 @@ async fn live<N: Living>(
     if let Err(e) = announce(&node) {
         warn!(cause = %e, "could not say where the node is");
     }
-    let failed = tokio::select! {
+    let ended = tokio::select! {
         Some(name) = signals.recv() => {
             info!(signal = name, "stopping; a second signal stops at once");
-            None
+            Ok(())
         }
-        error = node.failed() => Some(error),
+        ended = node.ended() => ended,
     };
     tokio::select! {
-        stopped = node.stop() => match (failed, stopped) {
-            (Some(error), _) | (None, Err(error)) => Err(error.into()),
-            (None, Ok(())) => {
-                info!("stopped");
-                Ok(())
-            }
-        },
+        stopped = node.stop() => {
+            ended.and(stopped)?;
+            info!("stopped");
+            Ok(())
+        }
         Some(name) = signals.recv() => Err(Failure::Other(format!("stopped at once by a second {name}"))),
     }
 }
@@ -189,14 +223,24 @@ mod tests {
     use super::*;
     use crate::control::protocol::Purpose;
 
+    enum Ends {
+        Never,
+        Fails,
+        Leaves,
+    }
+
     struct Fake {
-        fails: bool,
+        ends: Ends,
         stops: bool,
     }
 
     impl Living for Fake {
-        async fn failed(&mut self) -> Error {
-            if self.fails { Error::Broken("the disk failed".into()) } else { pending().await }
+        async fn ended(&mut self) -> crate::error::Result<()> {
+            match self.ends {
+                Ends::Fails => Err(Error::Broken("the disk failed".into())),
+                Ends::Leaves => Ok(()),
+                Ends::Never => pending().await,
+            }
         }
 
         async fn stop(self) -> crate::error::Result<()> {
@@ -216,13 +260,18 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_signal_stops_calmly_and_the_second_at_once() {
-        assert_eq!(lived(Fake { fails: false, stops: true }, 1).await, "stopped");
-        assert_eq!(lived(Fake { fails: false, stops: false }, 2).await, "stopped at once by a second SIGTERM");
+        assert_eq!(lived(Fake { ends: Ends::Never, stops: true }, 1).await, "stopped");
+        assert_eq!(lived(Fake { ends: Ends::Never, stops: false }, 2).await, "stopped at once by a second SIGTERM");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_leaves_its_cluster_ends_well() {
+        assert_eq!(lived(Fake { ends: Ends::Leaves, stops: true }, 0).await, "stopped");
     }
 
     #[tokio::test]
     async fn a_node_that_fails_is_stopped_and_its_reason_told() {
-        assert_eq!(lived(Fake { fails: true, stops: true }, 0).await, "the disk failed");
+        assert_eq!(lived(Fake { ends: Ends::Fails, stops: true }, 0).await, "the disk failed");
     }
 
     #[tokio::test]

@@ -9,7 +9,9 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::*;
-use crate::control::protocol::{Account, Health, Imported, Link, LiveSession, Purpose, Refused, Status};
+use crate::control::protocol::{
+    Account, ClusterNode, Health, Imported, JoinToken, Link, LiveSession, Purpose, Refused, Role, Status,
+};
 use crate::control::{Operator, Progress, Server};
 use crate::error::{Error, Result as RoomResult};
 use crate::log::Answer;
@@ -55,6 +57,20 @@ fn session(data: Option<serde_json::Value>) -> LiveSession {
 
 fn link() -> Link {
     Link { url: "http://localhost:3000/link/abc".into(), expires: THEN, purpose: Purpose::SetPassword }
+}
+
+fn peer(id: u64, answers: bool) -> ClusterNode {
+    ClusterNode {
+        id,
+        role: if answers { Role::Leader } else { Role::Learner },
+        address: format!("10.0.0.{id}:3001"),
+        is_this: answers,
+        answers,
+        applied: answers.then_some(4_711),
+        lag: answers.then_some(0),
+        answered_in_ms: answers.then_some(2),
+        version: answers.then(|| "0.1.0".into()),
+    }
 }
 
 impl Operator for Stub {
@@ -104,6 +120,13 @@ impl Operator for Stub {
                     .into_iter()
                     .collect(),
             }),
+            Request::ClusterStatus => Response::Cluster(vec![peer(11, true), peer(12, false)]),
+            Request::ClusterToken { .. } => Response::Token(JoinToken("sojourn-join-abc".into())),
+            Request::ClusterRemove { id: 13 } => return Box::pin(async { Err(Error::NotFound("node")) }),
+            Request::ClusterPromote { .. }
+            | Request::ClusterRemove { .. }
+            | Request::ClusterTransfer { .. }
+            | Request::ClusterLeave => Response::Done,
             Request::SessionList { .. } => Response::Sessions { sessions: vec![session(None)], next: None },
             Request::SessionShow { .. } => Response::Session(session(Some(serde_json::json!({"beers": 3})))),
             Request::SessionRevoke { .. } => Response::Ended { sessions: 1 },
@@ -186,11 +209,67 @@ fn wrong_use_is_told_from_the_arguments_alone() {
 #[test]
 fn no_command_and_serve_are_the_same() {
     let bare = Cli::try_parse_from(["sojourn", "--listen", "127.0.0.1:0", "--data", "d"]).expect("is right");
-    assert!(bare.command.is_none() && bare.serve.is_given());
+    assert!(bare.command.is_none() && bare.serve.given() == Some("--listen"));
     let said = Cli::try_parse_from(["sojourn", "serve", "--listen", "127.0.0.1:0", "--data", "d"]).expect("is right");
-    assert!(matches!(said.command, Some(Command::Serve(ref listen)) if listen.is_given()));
+    assert!(matches!(said.command, Some(Command::Serve(ref serve)) if serve.given().is_some()));
     let config = said.common.load_with(&bare.serve).expect("loads");
     assert_eq!((config.data, config.web.listen.port()), (PathBuf::from("d"), 0));
+}
+
+#[test]
+fn a_token_is_given_in_a_flag_or_in_a_file_and_is_one() {
+    let parsed = |args: &[&str]| Cli::try_parse_from([&["sojourn", "--data", "d"], args].concat());
+    let joining = |args: &[&str]| parsed(args).expect("is right").serve.joining();
+    assert!(joining(&[]).expect("is right").token.is_none());
+    assert!(joining(&["--learner"]).expect("is right").learner);
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("token").display().to_string();
+    for refused in [&["--join", "nonsense"][..], &["--join-file", &file]] {
+        let told = joining(refused).expect_err("is refused").to_string();
+        assert!(told.contains("hint: "), "{told}");
+    }
+    std::fs::write(&file, "nonsense").expect("is written");
+    assert!(joining(&["--join-file", &file]).expect_err("is none").to_string().starts_with("this is no join token"));
+    assert!(parsed(&["--join", "a", "--join-file", "b"]).is_err());
+}
+
+#[test]
+fn nodes_are_listed_and_those_that_do_not_answer_are_told_apart() {
+    let node = Node::start(true);
+    insta::assert_snapshot!(node.prints(&["cluster", "status"]), @"
+    ID  ROLE     ADDRESS         APPLIED  LAG  ANSWERS  VERSION
+    11  leader   10.0.0.11:3001  4711     0    in 2 ms  0.1.0    this node
+    12  learner  10.0.0.12:3001  ?        ?    no       ?
+    ");
+    let json: serde_json::Value =
+        serde_json::from_str(&node.prints(&["cluster", "status", "--json"])).expect("is JSON");
+    assert_eq!((&json[0]["role"], &json[1]["answers"]), (&"leader".into(), &false.into()));
+}
+
+#[test]
+fn a_token_is_printed_alone() {
+    let node = Node::start(true);
+    assert_eq!(node.prints(&["cluster", "token", "--uses", "3", "--ttl", "90m"]), "sojourn-join-abc\n");
+    assert_eq!(node.asked(), Request::ClusterToken { uses: 3, ttl_ms: 5_400_000 });
+    node.prints(&["cluster", "token"]);
+    assert_eq!(node.asked(), Request::ClusterToken { uses: 1, ttl_ms: 3_600_000 });
+    assert!(node.run(&["cluster", "token", "--ttl", "5"]).expect_err("has no unit").contains("give the number a unit"));
+}
+
+#[test]
+fn the_membership_is_changed_by_id() {
+    let node = Node::start(true);
+    for (args, asked) in [
+        (&["cluster", "promote", "12"][..], Request::ClusterPromote { id: 12 }),
+        (&["cluster", "remove", "12"], Request::ClusterRemove { id: 12 }),
+        (&["cluster", "transfer", "12"], Request::ClusterTransfer { id: 12 }),
+        (&["cluster", "leave"], Request::ClusterLeave),
+    ] {
+        let told = node.prints(args);
+        assert!(told.starts_with("node 12 ") || told.starts_with("this node "), "{told}");
+        assert_eq!(node.asked(), asked);
+    }
+    assert_eq!(node.run(&["cluster", "remove", "13"]), Err("node not found".into()));
 }
 
 #[test]

@@ -17,6 +17,7 @@ pub(super) fn together(config: &Config) -> Vec<Problem> {
             "browsers must reach it by https: change public_url",
         ));
     }
+    cluster(config, &mut problems);
     if config.metrics.listen.is_some_and(|m| m == config.web.listen && m.port() != 0) {
         let what = format!("metrics.listen and web.listen are both \"{}\"", config.web.listen);
         problems.push(Problem::new(what, "metrics have a listener of their own; \"\" turns it off"));
@@ -25,6 +26,24 @@ pub(super) fn together(config: &Config) -> Vec<Problem> {
         problems.push(Problem::new("data is empty", "name the directory that holds everything: data = \"data/node\""));
     }
     problems
+}
+
+/// Whoever listens everywhere must say where that is, and two listeners need two addresses.
+fn cluster(config: &Config, problems: &mut Vec<Problem>) {
+    let Some(listen) = config.cluster.listen else { return };
+    if listen.ip().is_unspecified() && config.cluster.advertise.is_none() {
+        problems.push(Problem::new(
+            format!("cluster.listen = \"{listen}\" is every address, and cluster.advertise is empty"),
+            "say where other nodes reach this one: cluster.advertise = \"HOST:PORT\"",
+        ));
+    }
+    for (name, other) in [("web.listen", Some(config.web.listen)), ("metrics.listen", config.metrics.listen)] {
+        if other == Some(listen) && listen.port() != 0 {
+            let what = format!("cluster.listen and {name} are both \"{listen}\"");
+            problems
+                .push(Problem::new(what, "nodes speak to each other at an address of their own; \"\" turns it off"));
+        }
+    }
 }
 
 fn lengths(config: &Config, problems: &mut Vec<Problem>) {

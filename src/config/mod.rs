@@ -31,6 +31,7 @@ pub use origin::Origin;
 pub use print::Printed;
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
+pub use units::parse_duration;
 
 /// All settings of a node.
 #[derive(Debug, Clone)]
@@ -80,8 +81,14 @@ pub struct Tls {
 /// How nodes agree.
 #[derive(Debug, Clone)]
 pub struct Cluster {
+    /// Where other nodes reach this one; `None`: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// `host:port` that they are told; `None`: where it listens.
+    pub advertise: Option<String>,
     /// How long a revoked session may still be honoured.
     pub max_staleness: Duration,
+    /// How much longer it may be on a node that no leader answers.
+    pub stale_reads: Duration,
 }
 
 /// Sessions and their cookie.
@@ -195,7 +202,7 @@ impl Settings {
             secret: read.secret_if_any("secret"),
             public_url: read.origin("public_url"),
             web: web(&mut read),
-            cluster: Cluster { max_staleness: read.duration("cluster.max_staleness") },
+            cluster: cluster(&mut read),
             sessions: sessions(&mut read),
             users: users(&mut read),
             metrics: Metrics { listen: read.address_if_any("metrics.listen") },
@@ -239,6 +246,15 @@ fn web(read: &mut read::Reader<'_>) -> Web {
         trusted_proxies: read.networks("web.trusted_proxies"),
         redirect_domains: read.hosts("web.redirect_domains"),
         tls: cert.zip(key).map(|(cert, key)| Tls { cert, key }),
+    }
+}
+
+fn cluster(read: &mut read::Reader<'_>) -> Cluster {
+    Cluster {
+        listen: read.address_if_any("cluster.listen"),
+        advertise: read.place_if_any("cluster.advertise"),
+        max_staleness: read.duration("cluster.max_staleness"),
+        stale_reads: read.duration("cluster.stale_reads"),
     }
 }
 

@@ -124,7 +124,7 @@ pub(super) fn parse_host_pattern(text: &str) -> Result<String, String> {
 }
 
 /// Host name by RFC 1123, 2.1.
-fn check_name(name: &str) -> Result<(), String> {
+pub(super) fn check_name(name: &str) -> Result<(), String> {
     let label_ok = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')

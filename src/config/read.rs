@@ -76,6 +76,14 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Where others find something, unless the setting is empty.
+    pub(super) fn place_if_any(&mut self, key: &str) -> Option<String> {
+        self.read(key, |_, v| match text(v)? {
+            "" => Ok(None),
+            place => parse_place(place).map(Some),
+        })
+    }
+
     pub(super) fn domain_if_any(&mut self, key: &str) -> Option<String> {
         self.read(key, |_, v| match text(v)? {
             "" => Ok(None),
@@ -203,6 +211,26 @@ fn parse_address(text: &str) -> Result<SocketAddr, Hint> {
         None if text.parse::<u16>().is_ok() => format!("write \"127.0.0.1:{text}\""),
         None => Hint::new(),
     })
+}
+
+/// `host:port` as others may use it.
+fn parse_place(text: &str) -> Result<String, Hint> {
+    let (host, port) = text.rsplit_once(':').ok_or_else(|| "add a port".to_owned())?;
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let ip = bare.unwrap_or(host).parse::<IpAddr>();
+    match (port.parse::<u16>(), ip) {
+        (Ok(0), _) => Err("port 0 is no place: write the port that others reach".into()),
+        (Ok(_), Ok(ip)) if ip.is_unspecified() => {
+            Err(format!("\"{host}\" leads nowhere: write this machine's own address"))
+        }
+        (Ok(_), Ok(ip)) if ip.is_ipv6() && bare.is_none() => Err(format!("write \"[{host}]:{port}\"")),
+        (Ok(_), Ok(_)) => Ok(text.to_owned()),
+        (Ok(_), Err(_)) if bare.is_none() => {
+            let host = host.to_ascii_lowercase();
+            origin::check_name(&host).map(|()| format!("{host}:{port}"))
+        }
+        _ => Err(Hint::new()),
+    }
 }
 
 fn parse_network(text: &str) -> Result<IpNet, Hint> {

@@ -36,6 +36,8 @@ pub enum Kind {
     Address,
     /// An address to listen on, or nothing.
     AddressOrOff,
+    /// `host:port` where others find something, or nothing.
+    PlaceOrNone,
     /// A host name, or nothing.
     DomainOrNone,
     /// Several host names.
@@ -79,6 +81,7 @@ impl Kind {
             Self::Origin => r#"an origin such as "https://id.example.com" (http or https, no path)"#.into(),
             Self::Address => r#"an address with a port, such as "127.0.0.1:3000""#.into(),
             Self::AddressOrOff => r#"an address with a port, such as "127.0.0.1:3002", or "" for off"#.into(),
+            Self::PlaceOrNone => r#"a host and a port such as "10.0.0.7:3001", or "" for none"#.into(),
             Self::DomainOrNone => r#"a domain such as "example.com", or "" for none"#.into(),
             Self::Hosts => r#"a list of hosts such as ["app.example.com", ".example.org"]"#.into(),
             Self::Networks => r#"a list of networks such as ["10.0.0.0/8", "fd00::/8"]"#.into(),
@@ -156,10 +159,28 @@ pub static SETTINGS: &[Setting] = &[
         meaning: "PEM file with the certificate's private key",
     },
     Setting {
+        key: "cluster.listen",
+        default: r#""127.0.0.1:3001""#,
+        kind: Kind::AddressOrOff,
+        meaning: "address where other nodes reach this one; empty: off, and the node stays alone",
+    },
+    Setting {
+        key: "cluster.advertise",
+        default: r#""""#,
+        kind: Kind::PlaceOrNone,
+        meaning: "host:port that other nodes are told; empty: where cluster.listen listens",
+    },
+    Setting {
         key: "cluster.max_staleness",
         default: r#""1s""#,
         kind: Kind::Duration(100, 60 * SECOND),
         meaning: "the longest that a revoked session may still be honoured anywhere",
+    },
+    Setting {
+        key: "cluster.stale_reads",
+        default: r#""0s""#,
+        kind: Kind::Duration(0, 3_600 * SECOND),
+        meaning: "a node that no leader answers honours sessions this much longer; so long may revoked ones live there, too",
     },
     Setting {
         key: "sessions.cookie",

@@ -99,6 +99,28 @@ fn the_environment_gives_lists_by_comma_and_numbers_and_flags() {
 }
 
 #[test]
+fn where_other_nodes_reach_this_one_is_a_place() {
+    let placed = |place: &str| given(&format!("[cluster]\nadvertise = \"{place}\"")).load().cluster.advertise;
+    for place in ["10.0.0.7:3001", "[fd00::7]:3001", "one:3001", "one.example.com:3001"] {
+        assert_eq!(placed(place).as_deref(), Some(place));
+    }
+    assert_eq!(placed(""), None);
+    let told = |place: &str| given(&format!("[cluster]\nadvertise = \"{place}\"")).wrong();
+    for (place, why) in [
+        ("0.0.0.0:3001", "leads nowhere"),
+        ("[::]:3001", "leads nowhere"),
+        ("fd00::7:3001", "write \"[fd00::7]:3001\""),
+        ("one", "add a port"),
+        ("one:0", "no place"),
+        ("one two:3001", "cluster.advertise"),
+    ] {
+        assert!(told(place).contains(why), "{}", told(place));
+    }
+    let off = given("[cluster]\nlisten = \"\"\nstale_reads = \"5m\"").load().cluster;
+    assert_eq!((off.listen, off.stale_reads), (None, Duration::from_secs(300)));
+}
+
+#[test]
 fn secrets_come_from_files_too() {
     let given = given("");
     let path = given.dir.path().join("secrets");
@@ -281,6 +303,14 @@ fn settings_that_contradict_each_other_are_refused() {
     metrics.listen and web.listen are both "127.0.0.1:3000"
       hint: metrics have a listener of their own; "" turns it off
     "#);
+    insta::assert_snapshot!(wrong("[cluster]\nlisten = \"127.0.0.1:3000\""), @r#"
+    cluster.listen and web.listen are both "127.0.0.1:3000"
+      hint: nodes speak to each other at an address of their own; "" turns it off
+    "#);
+    insta::assert_snapshot!(wrong("[cluster]\nlisten = \"0.0.0.0:3001\""), @r#"
+    cluster.listen = "0.0.0.0:3001" is every address, and cluster.advertise is empty
+      hint: say where other nodes reach this one: cluster.advertise = "HOST:PORT"
+    "#);
     insta::assert_snapshot!(wrong("data = \"\""), @r#"
     data is empty
       hint: name the directory that holds everything: data = "data/node"
@@ -370,8 +400,14 @@ fn every_setting_is_printed_with_meaning_and_default() {
     tls_key = ""
 
     [cluster]
+    # address where other nodes reach this one; empty: off, and the node stays alone (default: "127.0.0.1:3001")
+    listen = "127.0.0.1:3001"
+    # host:port that other nodes are told; empty: where cluster.listen listens (default: "")
+    advertise = ""
     # the longest that a revoked session may still be honoured anywhere (default: "1s")
     max_staleness = "1s"
+    # a node that no leader answers honours sessions this much longer; so long may revoked ones live there, too (default: "0s")
+    stale_reads = "0s"
 
     [sessions]
     # the session cookie; auto: __Host-sojourn on https, __Secure-sojourn with a domain, else sojourn (default: "auto")

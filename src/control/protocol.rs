@@ -47,6 +47,18 @@ pub enum Request {
     SessionRevoke { id: String },
     /// End all sessions of a user. Answer: [`Response::Ended`].
     SessionRevokeUser { email: String },
+    /// The nodes of the cluster. Answer: [`Response::Cluster`].
+    ClusterStatus,
+    /// A token by which so many nodes may join for so long. Answer: [`Response::Token`].
+    ClusterToken { uses: u32, ttl_ms: u64 },
+    /// This learner is to vote. Answer: [`Response::Done`].
+    ClusterPromote { id: u64 },
+    /// This node is to be a member no longer. Answer: [`Response::Done`].
+    ClusterRemove { id: u64 },
+    /// This voter is to lead. Answer: [`Response::Done`].
+    ClusterTransfer { id: u64 },
+    /// The node that is asked is to be a member no longer, and to stop. Answer: [`Response::Done`].
+    ClusterLeave,
     /// A copy of everything. Answer: a file, then [`Response::Done`].
     Backup,
 }
@@ -133,10 +145,53 @@ pub enum Response {
         next: Option<String>,
     },
     Session(LiveSession),
+    Cluster(Vec<ClusterNode>),
+    Token(JoinToken),
     /// So many sessions were ended.
     Ended {
         sessions: u64,
     },
+}
+
+/// A node of the cluster, as the one that was asked sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterNode {
+    pub id: u64,
+    pub role: Role,
+    /// Where other nodes reach it.
+    pub address: String,
+    /// Whether it is the one that was asked.
+    pub is_this: bool,
+    /// Whether it answered just now; the rest is unknown otherwise.
+    pub answers: bool,
+    /// Index of the last log entry that it has applied.
+    pub applied: Option<u64>,
+    /// How many entries it is behind the one that is furthest.
+    pub lag: Option<u64>,
+    /// How long its answer took, milliseconds.
+    pub answered_in_ms: Option<u64>,
+    pub version: Option<String>,
+}
+
+/// What a node does in its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    Leader,
+    Voter,
+    Learner,
+}
+
+/// What an operator carries to a new node.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JoinToken(pub String);
+
+/// A token is a secret until it is used.
+impl fmt::Debug for JoinToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JoinToken")
+    }
 }
 
 /// Whether a node can answer for the state.

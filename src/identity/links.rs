@@ -90,10 +90,14 @@ impl Identity {
     }
 
     async fn usage(&self, token: &str) -> Result<LinkUse> {
-        if !self.log.is_fresh() {
-            self.log.refresh().await?;
-        }
         let (digest, now) = (digest(token), self.now());
+        let held = self.users(move |users| users.link(&digest, now)).await?;
+        if held.is_some() && self.log.is_fresh() {
+            return held.ok_or(Error::NotFound("link"));
+        }
+        // it may have been made, or spent, on another node just now
+        self.log.refresh().await?;
+        let now = self.now();
         self.users(move |users| users.link(&digest, now)).await?.ok_or(Error::NotFound("link"))
     }
 

@@ -103,6 +103,19 @@ impl Identity {
         if self.log.is_fresh() { Ok(()) } else { self.log.refresh().await }
     }
 
+    /// Sees to it that everything acknowledged so far, on whichever node, is here.
+    ///
+    /// # Errors
+    /// `NotDone` when nobody can tell.
+    pub async fn catch_up(&self) -> Result<()> {
+        self.log.refresh().await
+    }
+
+    /// Whether this node is its whole cluster, where nothing is ever behind.
+    pub fn is_alone(&self) -> bool {
+        self.log.is_alone()
+    }
+
     fn session_key(&self, sid: &str) -> Key {
         Key::session(&self.settings.sessions.prefix, sid)
     }

@@ -157,8 +157,11 @@ impl Identity {
         let Some(Verified { sid, outdated }) = self.signer.verify(first) else { return Ok(Visitor::default()) };
         let now = self.now();
         let mut look = self.look(&sid, now);
-        if matches!(look, Look::Nothing) || !self.log.is_fresh() {
+        if matches!(look, Look::Nothing) {
             self.log.refresh().await?;
+            look = self.look(&sid, self.now());
+        } else if !self.log.is_fresh() {
+            self.log.refresh_or_bear().await?;
             look = self.look(&sid, self.now());
         }
         let (session, row) = match look {

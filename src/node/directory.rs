@@ -60,6 +60,16 @@ impl Directory {
         self.is_new
     }
 
+    /// Whether it holds a file of this name.
+    ///
+    /// # Errors
+    /// `Broken`, when that cannot be told.
+    pub fn has(&self, name: &str) -> Result<bool> {
+        let path = self.path.join(name);
+        let there = path.try_exists();
+        there.map_err(|e| Error::Broken(format!("{}: {e}\nhint: check the data directory", path.display())))
+    }
+
     /// Marks the directory as one that is being filled, durably.
     ///
     /// # Errors
@@ -80,6 +90,16 @@ impl Directory {
     fn lasting(&self, done: io::Result<()>) -> Result<()> {
         let lasting = done.and_then(|()| File::open(&self.path)?.sync_all());
         lasting.map_err(|e| Error::Broken(format!("{}: {e}\nhint: is the disk full?", self.path.display())))
+    }
+
+    /// The cluster's secret that the directory keeps.
+    ///
+    /// # Errors
+    /// `Broken`, when it cannot be read.
+    pub fn secret(&self) -> Result<String> {
+        let path = self.path.join("secret");
+        let read = fs::read_to_string(&path).map(|secret| secret.trim().to_owned());
+        read.map_err(|e| Error::Broken(format!("{}: {e}\nhint: check the data directory", path.display())))
     }
 
     /// Keeps the cluster's secret in the directory: the one given, or one that is drawn now if none is there yet.

@@ -4,8 +4,11 @@
 //! without them (TLS files, addresses) is found before anything is written. Closing goes the other way round, so that
 //! what a door accepted still reaches the log.
 
+mod agreement;
+mod cluster;
 mod directory;
 pub mod first_admin;
+mod joining;
 mod operator;
 
 use std::io::ErrorKind;
@@ -25,14 +28,15 @@ use crate::control::protocol::Link;
 use crate::control::{self, Server};
 use crate::error::{Error, Result};
 use crate::identity::{self, Identity, passwords::HashPool};
-use crate::log::Log;
-use crate::raft::{self, RaftLog};
-use crate::state::{Op, Outcome, State, snapshot};
+use crate::limits;
+use crate::log::Log as _;
+use crate::raft::{self, Farewell, RaftLog};
+use crate::state::{State, snapshot};
 use crate::web::{self, Door, Site, accept::Port};
-use crate::{limits, random};
 use directory::Directory;
+pub use joining::Joining;
 use operator::Desk;
-pub use raft::Keep;
+pub use raft::{Keep, Token};
 
 /// A node whose doors are open.
 pub struct RunningNode {
@@ -53,13 +57,22 @@ pub struct RunningNode {
 }
 
 impl RunningNode {
-    /// Comes back only when the node cannot go on, with the reason. Safe to drop and call again.
-    pub async fn failed(&mut self) -> Error {
-        Error::Broken(format!(
-            "the log failed: {}\nhint: check the disk under {}",
-            self.log.failed().await,
-            self.data.display()
-        ))
+    /// Comes back only when the node cannot go on, with the reason, or when it has left its cluster and need not. Safe
+    /// to drop and call again.
+    ///
+    /// # Errors
+    /// Why it cannot go on.
+    pub async fn ended(&mut self) -> Result<()> {
+        tokio::select! {
+            why = self.log.failed() => Err(Error::Broken(format!(
+                "the log failed: {why}\nhint: check the disk under {}",
+                self.data.display()
+            ))),
+            farewell = self.log.farewell() => match farewell {
+                Farewell::Left => Ok(()),
+                Farewell::Removed => Err(farewell.into()),
+            },
+        }
     }
 
     /// Closes the doors, lets requests under way finish, and stops.
@@ -81,33 +94,49 @@ impl RunningNode {
 ///
 /// # Errors
 /// `Broken`, with a hint.
-pub async fn start(config: Config) -> Result<RunningNode> {
-    start_with(config, Arc::new(SystemClock)).await
+pub async fn start(config: Config, joining: Joining) -> Result<RunningNode> {
+    start_with(config, joining, Arc::new(SystemClock)).await
 }
 
 /// The same, by another clock: tests own the time.
 ///
 /// # Errors
 /// As [`start`].
-pub async fn start_with(mut config: Config, clock: Arc<dyn Clock>) -> Result<RunningNode> {
+pub async fn start_with(mut config: Config, joining: Joining, clock: Arc<dyn Clock>) -> Result<RunningNode> {
     let started = Instant::now();
     let tls = tls(&config)?;
     let directory = Directory::open(&config.data)?;
     let web_listener = bind("web.listen", config.web.listen).await?;
-    let metrics_listener = match config.metrics.listen {
-        Some(address) => Some(bind("metrics.listen", address).await?),
-        None => None,
-    };
+    let metrics_listener = bind_if_any("metrics.listen", config.metrics.listen).await?;
+    let peers = bind_if_any("cluster.listen", config.cluster.listen).await?;
     let address = |listener: &TcpListener| listener.local_addr().map_err(|e| Error::broken("listening", e));
     config.listening_on(address(&web_listener)?);
-    directory.keep_secret(config.secret.as_ref())?;
+    let peers = peers.map(|listener| advertised(listener, &config)).transpose()?;
+    if joining.token.is_some() && peers.is_none() {
+        let why = "a node that joins must be reached by the others\nhint: set cluster.listen";
+        return Err(Error::Conflict(why.into()));
+    }
     let control = Server::open(&config.data)?;
+    let secret = joining::secret(&directory, &config, joining.token.as_ref()).await?;
     let state = open_state(&config.data).await?;
-    let settings = raft::Settings { max_staleness: config.cluster.max_staleness };
-    let log = RaftLog::open(&config.data, state.clone(), clock, &settings).await?;
-    let secrets = agree_on_settings(&*log, &config).await?;
+    let settings = raft::Settings {
+        bounds: raft::Bounds { max_staleness: config.cluster.max_staleness, stale_reads: config.cluster.stale_reads },
+        secret,
+        port: peers,
+        join: joining.token,
+        reader: joining.learner,
+    };
+    let log = RaftLog::open(&config.data, state.clone(), clock, settings).await?;
+    if log.is_newcomer() {
+        joining::catch_up(&log).await?;
+    }
+    let secrets = agreement::reach(&log, &state, &config).await?;
     let identity = Arc::new(open_identity(&config, (state.clone(), log.clone()), secrets)?);
-    let first_admin = first_admin::link(&identity, &config.data, &config.public_url).await?;
+    let first_admin = match log.is_alone() {
+        true => first_admin::link(&identity, &config.data, &config.public_url).await?,
+        // whoever founded the cluster was given it
+        false => None,
+    };
 
     let mut node = RunningNode {
         web: address(&web_listener)?,
@@ -165,31 +194,28 @@ async fn bind(setting: &str, address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
+async fn bind_if_any(setting: &str, address: Option<SocketAddr>) -> Result<Option<TcpListener>> {
+    match address {
+        Some(address) => bind(setting, address).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The peers' listener, and the `host:port` that they are told.
+fn advertised(listener: TcpListener, config: &Config) -> Result<(TcpListener, String)> {
+    let place = match &config.cluster.advertise {
+        Some(place) => place.clone(),
+        None => listener.local_addr().map_err(|e| Error::broken("listening", e))?.to_string(),
+    };
+    Ok((listener, place))
+}
+
 async fn open_state(data: &Path) -> Result<Arc<State>> {
     let dir = data.to_owned();
     let opened = tokio::task::spawn_blocking(move || State::open(&dir)).await;
     let state = opened.map_err(|e| Error::broken("opening the state", e))?;
     let hint = "restore the last backup into a new data directory";
     Ok(Arc::new(state.map_err(|e| Error::Broken(format!("{e}\nhint: {hint}")))?))
-}
-
-/// Settings that must be the same on every node: the memory bound, and the cookie's secrets unless given.
-async fn agree_on_settings(log: &dyn Log, config: &Config) -> Result<Vec<Vec<u8>>> {
-    let memory_max = config.sessions.memory_max.to_le_bytes().to_vec();
-    let set = |name: &str, value: Vec<u8>, only_if_absent| Op::Setting {
-        name: name.into(),
-        value: value.into(),
-        only_if_absent,
-    };
-    log.submit(set("memory_max", memory_max, false)).await?;
-    if !config.sessions.secrets.is_empty() {
-        return Ok(config.sessions.secrets.iter().map(|secret| secret.expose().as_bytes().to_vec()).collect());
-    }
-    let drawn = random::token::<32>().into_bytes();
-    match log.submit(set("cookie_secret", drawn, true)).await? {
-        Outcome::Setting(secret) => Ok(vec![secret.to_vec()]),
-        other => Err(Error::Broken(format!("a setting was answered {other:?}"))),
-    }
 }
 
 fn open_identity(config: &Config, rooms: (Arc<State>, Arc<RaftLog>), secrets: Vec<Vec<u8>>) -> Result<Identity> {

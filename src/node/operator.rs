@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::cluster;
 use super::directory::half_backup;
 use crate::control::protocol::{
     self as told, Account, Health, ImportChunk, ImportFormat, Link, LiveSession, Purpose, Refused, Request, Response,
@@ -13,7 +14,7 @@ use crate::control::{self, Progress};
 use crate::error::{Error, Result};
 use crate::identity::{Identity, NewAccount, OneTimeLink, SessionView, SignUp, User, import};
 use crate::limits;
-use crate::log::Answer;
+use crate::log::{Answer, Log as _};
 use crate::raft::RaftLog;
 
 /// The desk where commands are answered.
@@ -31,6 +32,12 @@ impl control::Operator for Desk {
                 Request::Health => Ok(Response::Health(self.health().await)),
                 Request::Status => self.status().await.map(Response::Status),
                 Request::Backup => Err(Error::Malformed("a backup is asked for on its own".into())),
+                Request::ClusterStatus
+                | Request::ClusterToken { .. }
+                | Request::ClusterPromote { .. }
+                | Request::ClusterRemove { .. }
+                | Request::ClusterTransfer { .. }
+                | Request::ClusterLeave => cluster::perform(&self.log, request).await,
                 Request::SessionList { .. }
                 | Request::SessionShow { .. }
                 | Request::SessionRevoke { .. }
@@ -92,6 +99,8 @@ impl Desk {
     }
 
     async fn users(&self, request: Request) -> Result<Response> {
+        // what was just done on another node is to be seen
+        self.log.refresh().await?;
         let identity = &self.identity;
         match request {
             Request::UserAdd(account) => self.add(account).await,
@@ -170,6 +179,7 @@ impl Desk {
     }
 
     async fn sessions(&self, request: Request) -> Result<Response> {
+        self.log.refresh().await?;
         let identity = &self.identity;
         match request {
             Request::SessionList { user, after } => {

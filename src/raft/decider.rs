@@ -40,24 +40,56 @@ const LOT_MAX: usize = 512;
 /// Records that may be on their way at once.
 const FLIGHTS_MAX: usize = 128;
 /// How long an Op waits for a leader that may decide.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What was decided, and where in the log it stands.
+#[derive(Debug)]
+pub struct Decided {
+    pub outcome: Outcome,
+    /// Whoever has applied this entry sees what was decided; 0 when nothing was to be written.
+    pub index: u64,
+}
 
 /// An Op and whoever waits for its outcome.
 pub struct Job {
     op: Op,
-    answer: oneshot::Sender<Result<Outcome>>,
+    answer: oneshot::Sender<Result<Decided>>,
     since: Instant,
+    /// Whether another node sent it here: it is not sent on.
+    is_forwarded: bool,
 }
 
 impl Job {
     /// A job that begins to wait now.
-    pub fn new(op: Op) -> (Self, oneshot::Receiver<Result<Outcome>>) {
-        let (answer, outcome) = oneshot::channel();
-        (Self { op, answer, since: Instant::now() }, outcome)
+    pub fn new(op: Op) -> (Self, oneshot::Receiver<Result<Decided>>) {
+        let (answer, decided) = oneshot::channel();
+        (Self { op, answer, since: Instant::now(), is_forwarded: false }, decided)
     }
 
-    fn refuse(self, error: Error) {
+    /// The same for an Op that another node sent.
+    pub fn forwarded(op: Op) -> (Self, oneshot::Receiver<Result<Decided>>) {
+        let (job, decided) = Self::new(op);
+        (Self { is_forwarded: true, ..job }, decided)
+    }
+
+    /// What is to be decided.
+    pub fn op(&self) -> &Op {
+        &self.op
+    }
+
+    /// How long it has waited.
+    pub fn waited(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// Says what was decided.
+    pub fn answer(self, decided: Decided) {
         // a caller that went away does not want to know
+        let _ = self.answer.send(Ok(decided));
+    }
+
+    /// Says why nothing was, or that nobody can tell.
+    pub fn refuse(self, error: Error) {
         let _ = self.answer.send(Err(error));
     }
 }
@@ -84,6 +116,10 @@ pub struct Decider {
     pub time: Arc<LogTime>,
     /// The term in which this node may decide, if it leads and has applied that term's first entry.
     pub tenure: watch::Receiver<Option<u64>>,
+    /// Whether nothing is on its way.
+    pub idle: watch::Sender<bool>,
+    /// Brings Ops to another leader when this node may not decide.
+    pub elsewhere: mpsc::WeakSender<Job>,
 }
 
 impl Decider {
@@ -107,12 +143,36 @@ impl Decider {
                 queue.close();
                 waiting.drain(..).for_each(|job| job.refuse(stopped()));
             }
+            // said before it looks whether it may decide: whoever ends the tenure and then finds it idle can be sure
+            self.rest(waiting.is_empty() && flights.is_empty());
             while flights.len() < FLIGHTS_MAX
                 && let Some(flight) = self.depart(&mut waiting, &mut held).await
             {
                 flights.push(flight);
             }
             refuse_the_impatient(&mut waiting);
+            if self.tenure.borrow().is_none() {
+                waiting.drain(..).for_each(|job| self.send_on(job));
+            }
+            self.rest(flights.is_empty());
+        }
+        self.rest(true);
+    }
+
+    fn rest(&self, rests: bool) {
+        self.idle.send_if_modified(|idle| std::mem::replace(idle, rests) != rests);
+    }
+
+    /// Lets somebody else decide.
+    fn send_on(&self, job: Job) {
+        let refused = match self.elsewhere.upgrade() {
+            Some(elsewhere) if !job.is_forwarded => {
+                elsewhere.try_send(job).map_err(mpsc::error::TrySendError::into_inner)
+            }
+            _ => Err(job),
+        };
+        if let Err(job) = refused {
+            job.refuse(Error::NotDone("this node does not lead".into()));
         }
     }
 
@@ -187,10 +247,11 @@ impl Decider {
         }
         match flight.landing {
             Landing::Applied(applied) => {
+                let index = applied.index;
                 let mut users = applied.users.into_iter();
                 for ((job, outcome), changed) in flight.jobs.into_iter().zip(flight.changes) {
                     let said = if changed { users.next().flatten() } else { None };
-                    let _ = job.answer.send(Ok(said.map_or(outcome, Outcome::User)));
+                    job.answer(Decided { outcome: said.map_or(outcome, Outcome::User), index });
                 }
             }
             Landing::NotAppended => {

@@ -5,20 +5,44 @@
 //! question is in flight at a time and those who come later share the next one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use openraft::ReadPolicy;
+use openraft::async_runtime::WatchReceiver as _;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::Raft;
+use super::logtime::LogTime;
+use super::members::Members;
+use super::peers::links::{Lane, Links};
+use super::peers::messages::{ReadAnswer, ReadQuestion};
+use super::peers::routes;
+use super::types::NodeId;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 
 /// The longest a question may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// How long one leader may take; then it is asked again, or the next one.
+const ONE_ANSWER_WITHIN: Duration = Duration::from_millis(500);
+/// How long to wait before asking again.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 /// Those who may wait for one answer.
 const WAITING_MAX: usize = 65_536;
+
+/// No age is below this.
+const NOTHING_IS: i64 = i64::MIN / 2;
+
+/// How old answers may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Whatever happens.
+    pub max_staleness: Duration,
+    /// How much longer while nobody answers.
+    pub stale_reads: Duration,
+}
 
 type Asker = oneshot::Sender<bool>;
 
@@ -26,25 +50,64 @@ type Asker = oneshot::Sender<bool>;
 pub struct Freshness {
     clock: Arc<dyn Clock>,
     asked_at_us: AtomicI64,
-    staleness_us: i64,
+    /// How old what is read here may be.
+    staleness_us: AtomicI64,
+    /// How much older while nobody answers.
+    bearable_us: i64,
+    /// Whether the last question went unanswered.
+    is_unanswered: AtomicBool,
     askers: mpsc::Sender<Asker>,
 }
 
 impl Freshness {
     /// Starts asking: whenever somebody waits, and every quarter of `max_staleness` anyhow. Ends with `raft`'s owner,
     /// when the answer's last holder is gone.
-    pub fn start(raft: Raft, clock: Arc<dyn Clock>, max_staleness: Duration) -> Arc<Self> {
+    pub fn start(oracle: Oracle, clock: Arc<dyn Clock>, bounds: Bounds) -> Arc<Self> {
         let (askers, waiting) = mpsc::channel(WAITING_MAX);
-        let staleness_us = i64::try_from(max_staleness.as_micros()).unwrap_or(i64::MAX);
-        let never = clock.boot_us().saturating_sub(staleness_us);
-        let fresh = Arc::new(Self { clock, asked_at_us: AtomicI64::new(never), staleness_us, askers });
-        tokio::spawn(ask_for_ever(Arc::downgrade(&fresh), raft, waiting, max_staleness / 4));
+        let us = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        let Bounds { max_staleness, stale_reads } = bounds;
+        let (staleness_us, bearable_us) = (us(max_staleness), us(stale_reads));
+        let never = clock.boot_us().saturating_sub(staleness_us).saturating_sub(bearable_us);
+        let fresh = Arc::new(Self {
+            clock,
+            asked_at_us: AtomicI64::new(never),
+            staleness_us: AtomicI64::new(staleness_us),
+            bearable_us,
+            is_unanswered: AtomicBool::new(false),
+            askers,
+        });
+        tokio::spawn(ask_for_ever(Arc::downgrade(&fresh), oracle, waiting, max_staleness / 4));
         fresh
     }
 
     /// Whether what is applied here is at most `max_staleness` old. Read first, then ask.
     pub fn is_fresh(&self) -> bool {
-        self.clock.boot_us() - self.asked_at_us.load(Ordering::Acquire) < self.staleness_us
+        self.age_us() < self.staleness_us.load(Ordering::Relaxed)
+    }
+
+    fn age_us(&self) -> i64 {
+        self.clock.boot_us() - self.asked_at_us.load(Ordering::Acquire)
+    }
+
+    /// From now on nothing that is read here is fresh, or bearable.
+    pub fn close(&self) {
+        self.staleness_us.store(NOTHING_IS, Ordering::Relaxed);
+    }
+
+    /// Asks, unless the last question went unanswered; where nobody answers, what is a little older will do.
+    ///
+    /// # Errors
+    /// As [`Freshness::refresh`], when what is here is too old for that.
+    pub async fn refresh_or_bear(&self) -> Result<()> {
+        let is_bearable =
+            || self.bearable_us > 0 && self.age_us() - self.bearable_us < self.staleness_us.load(Ordering::Relaxed);
+        if self.is_unanswered.load(Ordering::Relaxed) && is_bearable() {
+            return Ok(());
+        }
+        match self.refresh().await {
+            Err(_) if is_bearable() => Ok(()),
+            refreshed => refreshed,
+        }
     }
 
     /// Returns when a question sent after this call was answered and its index is applied.
@@ -62,9 +125,57 @@ impl Freshness {
     }
 }
 
+/// Whoever knows the read index: this node while it leads, the leader otherwise.
+pub struct Oracle {
+    pub raft: Raft,
+    pub id: NodeId,
+    pub members: Arc<Members>,
+    pub links: Arc<Links>,
+    pub time: Arc<LogTime>,
+}
+
+impl Oracle {
+    /// Asks until there is an answer and its index is applied; answers when, by the boot clock, the question that was
+    /// answered had been sent.
+    async fn ask(&self) -> Option<i64> {
+        let asked = async {
+            loop {
+                let (sent_at, _) = self.time.clocks();
+                let leader = self.raft.metrics().borrow_watched().current_leader;
+                let answered = match leader {
+                    Some(leader) if leader == self.id => self.ask_here().await,
+                    Some(leader) => self.ask_there(leader, sent_at).await,
+                    None => None,
+                };
+                if answered.is_some() {
+                    return sent_at;
+                }
+                tokio::time::sleep(ASK_AGAIN).await;
+            }
+        };
+        timeout(ANSWER_WITHIN, asked).await.ok()
+    }
+
+    async fn ask_here(&self) -> Option<()> {
+        let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await.ok()?;
+        linearizer.await_ready(&self.raft).await.ok().map(|_| ())
+    }
+
+    async fn ask_there(&self, leader: NodeId, sent_at: i64) -> Option<()> {
+        let member = self.members.get(leader)?;
+        let link = self.links.to(leader, &member, Lane::Quick);
+        let question = ReadQuestion { wall_ms: self.time.clocks().1 };
+        let asked = timeout(ONE_ANSWER_WITHIN, link.call::<_, ReadAnswer>(routes::READ, &question)).await;
+        let answer = asked.ok()?.ok()?;
+        self.time.follow(answer.now, sent_at);
+        let wait = self.raft.wait(Some(ANSWER_WITHIN));
+        wait.applied_index_at_least(Some(answer.index), "the read index").await.ok().map(|_| ())
+    }
+}
+
 async fn ask_for_ever(
     fresh: std::sync::Weak<Freshness>,
-    raft: Raft,
+    oracle: Oracle,
     mut waiting: mpsc::Receiver<Asker>,
     every: Duration,
 ) {
@@ -76,24 +187,18 @@ async fn ask_for_ever(
             _ = ticks.tick() => {}
             got = waiting.recv_many(&mut askers, WAITING_MAX) => if got == 0 { return },
         }
-        let Some(clock) = fresh.upgrade().map(|f| f.clock.clone()) else { return };
-        let sent_at = clock.boot_us();
-        let answered = ask(&raft).await;
+        if fresh.strong_count() == 0 {
+            return;
+        }
+        let sent_at = oracle.ask().await;
         let Some(fresh) = fresh.upgrade() else { return };
-        if answered {
+        fresh.is_unanswered.store(sent_at.is_none(), Ordering::Relaxed);
+        if let Some(sent_at) = sent_at {
             fresh.asked_at_us.fetch_max(sent_at, Ordering::AcqRel);
         }
         for asker in askers.drain(..) {
             // whoever stopped waiting does not want to know
-            let _ = asker.send(answered);
+            let _ = asker.send(sent_at.is_some());
         }
     }
-}
-
-async fn ask(raft: &Raft) -> bool {
-    let question = async {
-        let linearizer = raft.get_read_linearizer(ReadPolicy::ReadIndex).await.ok()?;
-        linearizer.await_ready(raft).await.ok()
-    };
-    tokio::time::timeout(ANSWER_WITHIN, question).await.is_ok_and(|answer| answer.is_some())
 }

@@ -5,10 +5,13 @@
 //! a stamp that was seen: not even a machine that comes up in the wrong year can undo time that the log has counted.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
+use super::types::NodeId;
 use crate::clock::{Clock, Millis};
 
 /// How fast log time may be bent, in parts per million.
@@ -18,6 +21,10 @@ const STEER_PPM: i64 = 500;
 const STRETCH_MAX_US: i64 = 2_000_000;
 /// A wall clock this far from log time is worth a warning, milliseconds.
 pub const OFF_MS: i64 = 1_000;
+/// How long what a node said of its wall clock is worth something, microseconds.
+const WALL_LASTS_US: i64 = 10_000_000;
+/// Wall clocks that are no further apart agree, microseconds.
+const AGREE_US: i64 = 10_000_000;
 
 /// Log time as this node extrapolates it.
 pub struct LogTime {
@@ -27,6 +34,10 @@ pub struct LogTime {
     /// The highest stamp given out or seen, milliseconds.
     last: AtomicI64,
     steered_at_us: Mutex<i64>,
+    /// What other nodes' wall clocks said: their distance to this node's boot clock, and when that was heard.
+    walls: Mutex<HashMap<NodeId, (i64, i64)>>,
+    /// Whether it is known from others, or agreed on, since this process began.
+    is_set: AtomicBool,
 }
 
 impl LogTime {
@@ -38,6 +49,8 @@ impl LogTime {
             offset_us: AtomicI64::new(start.saturating_mul(1_000) - boot),
             last: AtomicI64::new(last),
             steered_at_us: Mutex::new(boot),
+            walls: Mutex::default(),
+            is_set: AtomicBool::new(false),
             clock,
         }
     }
@@ -54,18 +67,83 @@ impl LogTime {
         self.last.fetch_max(now, Ordering::AcqRel).max(now)
     }
 
-    /// Bends log time towards the wall clock by what has passed since the last call, at most [`STEER_PPM`] of it.
-    /// Answers how far the wall clock is ahead of log time, in milliseconds.
-    pub fn steer(&self) -> i64 {
+    /// Hears what the wall clock of another node says, milliseconds.
+    pub fn note_wall(&self, node: NodeId, wall_ms: Millis) {
+        let boot = self.clock.boot_us();
+        self.walls.lock().insert(node, (wall_ms.saturating_mul(1_000) - boot, boot));
+    }
+
+    /// Follows the leader, which said `now` in answer to a question that was sent at `sent_us` by the boot clock: its
+    /// time lies between `now` and `now` and the time that the answer took.
+    pub fn follow(&self, now: Millis, sent_us: i64) {
+        let boot = self.clock.boot_us();
+        let least = now.saturating_mul(1_000) - boot;
+        let most = least + (boot - sent_us).max(0) + 1_000;
+        let held = self.offset_us.load(Ordering::Relaxed);
+        self.offset_us.store(held.clamp(least, most), Ordering::Relaxed);
+        self.is_set.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether log time goes on from what others said of it, or was settled, since this process began.
+    pub fn is_set(&self) -> bool {
+        self.is_set.load(Ordering::Relaxed)
+    }
+
+    /// Never falls below a stamp that was seen.
+    pub fn see(&self, stamp: Millis) {
+        self.last.fetch_max(stamp, Ordering::AcqRel);
+    }
+
+    /// The wall clocks of `voters` that were heard of lately, and this node's own, as distances to its boot clock; in
+    /// order.
+    fn walls_us(&self, voters: &[NodeId]) -> Vec<i64> {
+        let boot = self.clock.boot_us();
+        let mut walls = vec![self.clock.wall_ms().saturating_mul(1_000) - boot];
+        let heard = self.walls.lock();
+        let lately = voters.iter().filter_map(|id| heard.get(id)).filter(|(_, at)| boot - at < WALL_LASTS_US);
+        walls.extend(lately.map(|(wall, _)| *wall));
+        walls.sort_unstable();
+        walls
+    }
+
+    /// Bends log time towards the median of the voters' wall clocks by what has passed since the last call, at most
+    /// [`STEER_PPM`] of it; `voters` are the others.
+    pub fn steer(&self, voters: &[NodeId]) {
+        let median_us = median(&self.walls_us(voters));
         let boot = self.clock.boot_us();
         let mut steered_at = self.steered_at_us.lock();
         let elapsed = (boot - *steered_at).clamp(0, STRETCH_MAX_US);
         *steered_at = boot;
-        let off_us = self.clock.wall_ms().saturating_mul(1_000) - (boot + self.offset_us.load(Ordering::Relaxed));
+        let off_us = median_us - self.offset_us.load(Ordering::Relaxed);
         let bend = elapsed.saturating_mul(STEER_PPM) / 1_000_000;
         self.offset_us.fetch_add(off_us.clamp(-bend, bend), Ordering::Relaxed);
-        off_us / 1_000
     }
+
+    /// How far this node's wall clock is ahead of log time, milliseconds.
+    pub fn off_ms(&self) -> i64 {
+        self.clock.wall_ms() - (self.clock.boot_us() + self.offset_us.load(Ordering::Relaxed)) / 1_000
+    }
+
+    /// The boot clock and the wall clock.
+    pub fn clocks(&self) -> (i64, Millis) {
+        (self.clock.boot_us(), self.clock.wall_ms())
+    }
+
+    /// Sets log time by wall clocks on which a majority agrees: after a stop of the whole cluster nobody extrapolates.
+    /// Never below a stamp that was seen. Answers whether a majority agrees; when none does it is their median all the
+    /// same.
+    pub fn settle(&self, voters: &[NodeId]) -> bool {
+        let walls = self.walls_us(voters);
+        let median_us = median(&walls);
+        let agree = walls.iter().filter(|wall| (*wall - median_us).abs() <= AGREE_US).count();
+        self.offset_us.store(median_us, Ordering::Relaxed);
+        self.is_set.store(true, Ordering::Relaxed);
+        2 * agree > voters.len() + 1
+    }
+}
+
+fn median(sorted: &[i64]) -> i64 {
+    sorted[(sorted.len() - 1) / 2]
 }
 
 #[cfg(test)]
@@ -95,7 +173,7 @@ mod tests {
             clock.jump_wall(years * YEAR_MS);
             for _ in 0..1_000 {
                 clock.advance(1_000);
-                time.steer();
+                time.steer(&[]);
             }
             let drift = time.now() - (START + 1_000_000);
             assert_eq!(drift, years.signum() * 500, "{years} years");
@@ -107,7 +185,7 @@ mod tests {
         let (clock, time) = starting(0);
         clock.jump_wall(YEAR_MS);
         clock.advance(10 * 3_600_000);
-        time.steer();
+        time.steer(&[]);
         assert_eq!(time.now(), START + 10 * 3_600_000 + 1);
     }
 
@@ -126,7 +204,7 @@ mod tests {
         clock.jump_wall(-10 * YEAR_MS);
         for _ in 0..100 {
             clock.advance(1);
-            time.steer();
+            time.steer(&[]);
             assert!(time.stamp() >= first);
         }
     }
@@ -134,10 +212,10 @@ mod tests {
     #[test]
     fn a_wall_clock_that_is_off_is_told() {
         let (clock, time) = starting(0);
-        assert_eq!(time.steer(), 0);
+        assert_eq!(time.off_ms(), 0);
         clock.jump_wall(5_000);
-        assert_eq!(time.steer(), 5_000);
+        assert_eq!(time.off_ms(), 5_000);
         clock.jump_wall(-10_000);
-        assert_eq!(time.steer(), -5_000);
+        assert_eq!(time.off_ms(), -5_000);
     }
 }

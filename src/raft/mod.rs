@@ -4,36 +4,59 @@
 //! `freshness` and `logtime` say what may be believed and what time it is. A single node is a cluster of one.
 
 mod decider;
+mod desk;
+mod farewell;
 mod files;
 mod freshness;
+mod join;
 mod logtime;
 mod machine;
+mod members;
+mod membership;
 mod meters;
 mod network;
+mod opening;
+mod operating;
+mod peers;
 mod restore;
+mod router;
 mod snapshots;
 mod store;
+mod tenure;
 pub mod types;
 mod upkeep;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver as _;
-use openraft::{Config, ReadPolicy, SnapshotPolicy};
-use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
-use crate::clock::{Clock, Millis};
+use crate::clock::Millis;
 use crate::error::{Error, Result};
 use crate::log::{Answer, Log};
 use crate::state::{Op, Outcome, State};
-use decider::{Decider, Job};
+use decider::Job;
+use farewell::Farewells;
+pub use farewell::{Farewell, check as check_farewell};
+pub use freshness::Bounds;
 use freshness::Freshness;
+pub use join::{Welcome, joins, leads_to, prepare, welcome};
 use logtime::LogTime;
 use machine::Machine;
+use members::Members;
+use membership::Membership;
+pub use membership::Wish;
+use opening::Queue;
+pub use opening::Settings;
+pub use operating::Seen;
+use peers::keys::PublicKey;
+use peers::links::Links;
+pub use peers::token::Token;
 pub use restore::{Keep, restore};
 use snapshots::Attempt;
 pub use store::Counters;
@@ -43,17 +66,11 @@ use types::Member;
 /// The handle on this node's log.
 type Raft = types::Raft<Machine>;
 
-/// How long a node may take to read its log and lead.
-const START_WITHIN: Duration = Duration::from_secs(120);
 /// How long a stopping node tries to leave a stamp behind.
 const LAST_STAMP_WITHIN: Duration = Duration::from_secs(2);
 
-/// What `raft` wants to be told.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// How old an answer may be.
-    pub max_staleness: Duration,
-}
+/// How long what a stopping node decided may take to land.
+const LANDED_WITHIN: Duration = Duration::from_secs(2);
 
 /// The replicated log of this node.
 pub struct RaftLog {
@@ -62,45 +79,39 @@ pub struct RaftLog {
     state: Arc<State>,
     time: Arc<LogTime>,
     fresh: Arc<Freshness>,
-    queue: mpsc::Sender<Job>,
+    /// Ops for this node to decide, while it may.
+    queue: Queue,
+    /// Ops for whoever leads.
+    elsewhere: Queue,
     snapshots: PathBuf,
     /// See [`Machine::owed`].
     owed: Arc<AtomicU64>,
     /// How the last attempt at a snapshot ended.
     attempts: Arc<watch::Sender<Attempt>>,
+    members: Arc<Members>,
+    links: Arc<Links>,
+    membership: Membership,
+    /// The term in which this node may decide.
+    tenure: watch::Receiver<Option<u64>>,
+    /// Says that this node is to decide no more, and hears when nothing of what it decided is on its way.
+    ending: watch::Sender<bool>,
+    idle: watch::Receiver<bool>,
+    /// Says that no question of a peer is answered any more.
+    closing: watch::Sender<bool>,
+    /// The key of the cluster's authority.
+    authority: PublicKey,
+    /// What peers must know of this node.
+    own: Member,
+    /// Whether it became a member since it was opened.
+    is_newcomer: bool,
+    farewells: Arc<Farewells>,
+    /// Answers peers, until it is told to stop.
+    port: parking_lot::Mutex<JoinSet<()>>,
+    /// End with the log.
+    tasks: parking_lot::Mutex<JoinSet<()>>,
 }
 
 impl RaftLog {
-    /// Opens the log in `dir` and the state it feeds, forming a cluster of one when the directory is new. Returns when
-    /// everything acknowledged before is applied and this node may decide.
-    ///
-    /// # Errors
-    /// When a file is damaged, used by another process, or the disk fails; says which.
-    pub async fn open(dir: &Path, state: Arc<State>, clock: Arc<dyn Clock>, settings: &Settings) -> Result<Arc<Self>> {
-        let snapshots = dir.join("snapshots");
-        let (store, machine) = {
-            let (dir, state) = (dir.to_owned(), state.clone());
-            blocking(move || files::open(&dir, state)).await?
-        };
-        let (id, owed, attempts) = (store.identity().node, machine.owed(), machine.attempts());
-        let raft = Raft::build(id, Arc::new(config()?), network::Alone, store.clone(), machine)
-            .await
-            .map_err(|e| Error::broken("the log cannot be opened", e))?;
-        raft.run();
-        lead(&raft, id).await?;
-        let tenure = first_tenure(&raft).await?;
-        let time = Arc::new(LogTime::starting(clock.clone(), state.stamp()));
-        upkeep::catch_up(&raft, &time, &state).await?;
-        let fresh = Freshness::start(raft.clone(), clock, settings.max_staleness);
-        let (queue, jobs) = mpsc::channel(decider::QUEUE_MAX);
-        let decider = Decider { raft: raft.clone(), state: state.clone(), time: time.clone(), tenure };
-        tokio::spawn(decider.run(jobs));
-        let log = Arc::new(Self { raft, store, state, time, fresh, queue, snapshots, owed, attempts });
-        tokio::spawn(upkeep::keep_up(Arc::downgrade(&log)));
-        log.refresh().await?;
-        Ok(log)
-    }
-
     /// How much was written to the log since it was opened.
     pub fn counters(&self) -> &Counters {
         self.store.counters()
@@ -119,6 +130,16 @@ impl RaftLog {
     /// Index of the last log entry that is applied here.
     pub fn applied_index(&self) -> u64 {
         self.raft.metrics().borrow_watched().last_applied.map_or(0, |id| id.index)
+    }
+
+    /// Whether this node became a member since it was opened, by a token.
+    pub fn is_newcomer(&self) -> bool {
+        self.is_newcomer
+    }
+
+    /// Waits until this node is no member of its cluster any more.
+    pub async fn farewell(&self) -> Farewell {
+        self.farewells.heard().await
     }
 
     /// Waits for the log to fail; answers why. A node whose log failed must stop.
@@ -149,22 +170,55 @@ impl RaftLog {
     }
 
     async fn decided(&self, op: Op) -> Result<Outcome> {
-        let (job, outcome) = Job::new(op);
-        self.queue.try_send(job).map_err(|e| match e {
+        let (job, decided) = Job::new(op);
+        let queue = if self.leads() { &self.queue } else { &self.elsewhere };
+        queue.try_send(job).map_err(|e| match e {
             TrySendError::Full(_) => Error::NotDone("too many writes wait".into()),
             TrySendError::Closed(_) => decider::stopped(),
         })?;
-        outcome.await.map_err(|_| Error::FateUnknown)?
+        decided.await.map_err(|_| Error::FateUnknown)?.map(|decided| decided.outcome)
     }
 
-    /// Stops the log; what was accepted lands first or is answered "outcome unknown".
+    /// Whether this node may decide.
+    fn leads(&self) -> bool {
+        self.tenure.borrow().is_some()
+    }
+
+    /// Stops the log; what was accepted lands first or is answered "outcome unknown". A leader hands over before it
+    /// goes, and what it is asked meanwhile is brought to the next one.
     pub async fn shutdown(&self) {
-        let _ = tokio::time::timeout(LAST_STAMP_WITHIN, upkeep::write_stamp(&self.raft, &self.time)).await;
+        if self.leads() {
+            let _ = tokio::time::timeout(LAST_STAMP_WITHIN, upkeep::write_stamp(&self.raft, &self.time)).await;
+            self.decide_no_more().await;
+            if let Err(e) = self.membership.hand_over().await {
+                tracing::warn!(error = %e, "leadership was not handed over");
+            }
+        }
+        self.closing.send_replace(true);
+        let mut tasks = std::mem::take(&mut *self.tasks.lock());
+        let mut port = std::mem::take(&mut *self.port.lock());
+        // it ends in time by itself
+        while port.join_next().await.is_some() {}
+        tasks.abort_all();
         if let Err(e) = self.raft.shutdown().await {
             tracing::warn!(error = %e, "the log did not stop cleanly");
         }
         if let Err(e) = self.store.close().await {
             tracing::warn!(error = %e, "the log was not closed cleanly");
+        }
+    }
+
+    /// Ends the tenure; returns when everything that was decided has landed.
+    async fn decide_no_more(&self) {
+        self.ending.send_replace(true);
+        let (mut tenure, mut idle) = (self.tenure.clone(), self.idle.clone());
+        let ended = async {
+            // a sender that is gone decides nothing either
+            let _ = tenure.wait_for(Option::is_none).await;
+            let _ = idle.wait_for(|idle| *idle).await;
+        };
+        if tokio::time::timeout(LANDED_WITHIN, ended).await.is_err() {
+            tracing::warn!("something that was decided has not landed yet");
         }
     }
 }
@@ -182,7 +236,7 @@ impl Log for RaftLog {
     }
 
     fn now(&self) -> Millis {
-        self.time.now()
+        self.time.now().max(self.state.stamp())
     }
 
     fn is_fresh(&self) -> bool {
@@ -192,80 +246,13 @@ impl Log for RaftLog {
     fn refresh(&self) -> Answer<'_, Result<()>> {
         Box::pin(self.fresh.refresh())
     }
-}
 
-fn config() -> Result<Config> {
-    let config = Config {
-        cluster_name: "sojourn".into(),
-        heartbeat_interval: 100,
-        election_timeout_min: 400,
-        election_timeout_max: 800,
-        install_snapshot_timeout: 60_000,
-        snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: 1_000,
-        purge_batch_size: 1_000,
-        replication_lag_threshold: 20_000,
-        enable_leader_restore: Some(false),
-        enable_pre_vote: Some(true),
-        ..Config::default()
-    };
-    config.validate().map_err(|e| Error::broken("raft settings", e))
-}
-
-/// Forms a cluster of one in a new directory; in one that was alone before, stands for election at once.
-async fn lead(raft: &Raft, id: u64) -> Result<()> {
-    let wrong = |e: &dyn std::fmt::Display| Error::broken("the cluster cannot be formed", e);
-    if !raft.is_initialized().await.map_err(|e| wrong(&e))? {
-        let alone = std::collections::BTreeMap::from([(id, Member::default())]);
-        return raft.initialize(alone).await.map_err(|e| wrong(&e));
+    fn refresh_or_bear(&self) -> Answer<'_, Result<()>> {
+        Box::pin(self.fresh.refresh_or_bear())
     }
-    let voters: Vec<u64> = raft.voter_ids().collect();
-    if voters == [id] {
-        raft.trigger().elect(false).await.map_err(|e| wrong(&e))?;
-    }
-    Ok(())
-}
 
-/// Waits until this node may decide; answers in which term, from then on.
-async fn first_tenure(raft: &Raft) -> Result<watch::Receiver<Option<u64>>> {
-    let (tenure, seen) = watch::channel(None);
-    tokio::spawn(watch_tenure(raft.clone(), tenure));
-    let mut first = seen.clone();
-    let came = tokio::time::timeout(START_WITHIN, first.wait_for(Option::is_some)).await;
-    if came.is_ok_and(|tenure| tenure.is_ok()) {
-        return Ok(seen);
-    }
-    Err(match &raft.metrics().borrow_watched().running_state {
-        Err(fatal) => Error::broken("the log was opened, and failed", fatal),
-        Ok(()) => Error::Broken("the log was opened, but this node does not come to lead".into()),
-    })
-}
-
-/// Tells in which term this node may decide: one that it leads and whose first entry it has applied. None any more when
-/// the log has ended.
-async fn watch_tenure(raft: Raft, tenure: watch::Sender<Option<u64>>) {
-    let mut metrics = raft.metrics();
-    loop {
-        let (term, leads) = {
-            let seen = metrics.borrow_watched();
-            (seen.current_term, seen.current_leader == Some(seen.id))
-        };
-        if !leads {
-            tenure.send_if_modified(|held| held.take().is_some());
-        } else if *tenure.borrow() != Some(term) && has_applied_own_term(&raft, term).await {
-            tenure.send_replace(Some(term));
-        }
-        if metrics.changed().await.is_err() || tenure.is_closed() {
-            tenure.send_replace(None);
-            return;
-        }
-    }
-}
-
-async fn has_applied_own_term(raft: &Raft, term: u64) -> bool {
-    match raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
-        Ok(linearizer) if decider::leads(&linearizer, term) => linearizer.await_ready(raft).await.is_ok(),
-        _ => false,
+    fn is_alone(&self) -> bool {
+        self.members.count() == 1
     }
 }
 

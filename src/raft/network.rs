@@ -1,70 +1,159 @@
-//! Network: how this node would reach its peers.
-//!
-//! A cluster of one has none, so nothing here is ever called; every question is answered "unreachable", pre-votes
-//! included, because openraft's own default would grant them.
+//! Network: openraft's questions to other nodes, over the links.
 
-use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
+use std::io;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{self, Either};
+use futures_util::stream;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
-use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest, TransferLeaderResponse,
+    VoteRequest, VoteResponse,
+};
 use openraft::{OptionalSend, type_config::alias::VoteOf};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::io::AsyncReadExt as _;
+use tokio::time::timeout;
 
 use super::machine::{Snapshot, SnapshotFile};
+use super::peers::link::{Failed, Link, Sent};
+use super::peers::links::{Lane, Links};
+use super::peers::routes;
 use super::types::{Member, TypeConfig};
+use crate::state::codec;
+
+/// How long a peer may take over entries: it has to write them down.
+const APPEND_WITHIN: Duration = Duration::from_secs(5);
+/// How long a vote or a heartbeat may take.
+const VOTE_WITHIN: Duration = Duration::from_secs(1);
+/// How long a whole snapshot may take.
+const SNAPSHOT_WITHIN: Duration = Duration::from_secs(3_600);
+/// Bytes of a snapshot that are read at once.
+const CHUNK: usize = 256 << 10;
 
 /// Makes connections to peers.
-#[derive(Debug, Clone, Copy)]
-pub struct Alone;
+pub struct Network(pub Arc<Links>);
 
-/// A connection to nobody.
-#[derive(Debug, Clone, Copy)]
-pub struct Nobody;
-
-impl RaftNetworkFactory<TypeConfig> for Alone {
-    type Network = Nobody;
-
-    async fn new_client(&mut self, _: u64, _: &Member) -> Nobody {
-        Nobody
+impl Network {
+    fn peer(&self, target: u64, member: &Member, lane: Lane) -> Peer {
+        Peer { quick: self.0.to(target, member, Lane::Quick), wide: self.0.to(target, member, lane) }
     }
 }
 
-fn unreachable() -> Unreachable<TypeConfig> {
-    Unreachable::new(&std::io::Error::other("this node has no peers"))
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = Peer;
+
+    async fn new_client(&mut self, target: u64, member: &Member) -> Peer {
+        self.peer(target, member, Lane::Log)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, member: &Member) -> Peer {
+        self.peer(target, member, Lane::Quick)
+    }
+
+    async fn new_snapshot_client(&mut self, target: u64, member: &Member) -> Peer {
+        self.peer(target, member, Lane::Bulk)
+    }
 }
 
-impl RaftNetworkV2<TypeConfig> for Nobody {
+/// One peer, as openraft speaks to it.
+pub struct Peer {
+    quick: Arc<Link>,
+    /// For entries and snapshots.
+    wide: Arc<Link>,
+}
+
+impl Peer {
+    async fn ask<Q: Serialize, A: DeserializeOwned>(
+        link: &Link,
+        route: &str,
+        question: &Q,
+        within: Duration,
+    ) -> Result<A, RPCError<TypeConfig>> {
+        match timeout(within, link.call(route, question)).await {
+            Ok(answered) => answered.map_err(|failed| RPCError::Unreachable(told(&failed))),
+            Err(_) => Err(RPCError::Network(NetworkError::new(&io::Error::from(io::ErrorKind::TimedOut)))),
+        }
+    }
+}
+
+/// A peer that gives no answer is left alone for a moment: asking again at once would only keep both busy.
+fn told(failed: &Failed) -> Unreachable<TypeConfig> {
+    Unreachable::new(failed)
+}
+
+impl RaftNetworkV2<TypeConfig> for Peer {
     type SnapshotData = SnapshotFile;
 
     async fn append_entries(
         &mut self,
-        _: AppendEntriesRequest<TypeConfig>,
+        rpc: AppendEntriesRequest<TypeConfig>,
         _: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
-        Err(RPCError::Unreachable(unreachable()))
+        Self::ask(&self.wide, routes::APPEND, &rpc, APPEND_WITHIN).await
     }
 
     async fn vote(
         &mut self,
-        _: VoteRequest<TypeConfig>,
+        rpc: VoteRequest<TypeConfig>,
         _: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        Err(RPCError::Unreachable(unreachable()))
+        Self::ask(&self.quick, routes::VOTE, &rpc, VOTE_WITHIN).await
     }
 
     async fn pre_vote(
         &mut self,
-        _: VoteRequest<TypeConfig>,
+        rpc: VoteRequest<TypeConfig>,
         _: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        Err(RPCError::Unreachable(unreachable()))
+        Self::ask(&self.quick, routes::PRE_VOTE, &rpc, VOTE_WITHIN).await
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        rpc: TransferLeaderRequest<TypeConfig>,
+        _: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        Self::ask(&self.quick, routes::TRANSFER, &rpc, VOTE_WITHIN).await
     }
 
     async fn full_snapshot(
         &mut self,
-        _: VoteOf<TypeConfig>,
-        _: Snapshot,
-        _: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        vote: VoteOf<TypeConfig>,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        Err(StreamingError::Unreachable(unreachable()))
+        let unread = |e: &io::Error| StreamingError::Network(NetworkError::new(e));
+        let head = codec::encode(&(vote, &snapshot.meta));
+        let body = file_body(head, &snapshot.snapshot.0).await.map_err(|e| unread(&e))?;
+        let sent = pin!(timeout(SNAPSHOT_WITHIN, self.wide.send(routes::SNAPSHOT, body)));
+        match future::select(sent, pin!(cancel)).await {
+            Either::Left((Ok(Ok(answer)), _)) => Ok(answer),
+            Either::Left((Ok(Err(failed)), _)) => Err(StreamingError::Unreachable(told(&failed))),
+            Either::Left((Err(_), _)) => Err(unread(&io::Error::from(io::ErrorKind::TimedOut))),
+            Either::Right((closed, _)) => Err(StreamingError::Closed(closed)),
+        }
     }
+}
+
+/// A body of `head`, its length in front, and then the file.
+async fn file_body(head: Vec<u8>, file: &Path) -> io::Result<Sent> {
+    let file = tokio::fs::File::open(file).await?;
+    let mut first = (head.len() as u32).to_le_bytes().to_vec();
+    first.extend_from_slice(&head);
+    let first = stream::once(future::ready(Ok(Frame::data(Bytes::from(first)))));
+    let rest = stream::try_unfold(file, async |mut file| {
+        let mut chunk = Vec::with_capacity(CHUNK);
+        let read = (&mut file).take(CHUNK as u64).read_to_end(&mut chunk).await?;
+        Ok((read > 0).then(|| (Frame::data(Bytes::from(chunk)), file)))
+    });
+    Ok(StreamBody::new(stream::StreamExt::chain(first, rest)).boxed_unsync())
 }

@@ -32,6 +32,8 @@ pub struct Member {
     /// The public key that its certificate must carry.
     #[serde(with = "serde_bytes")]
     pub key: Vec<u8>,
+    /// Whether it never votes: it holds everything and answers, and no majority waits for it.
+    pub reader: bool,
 }
 
 impl fmt::Display for Member {

@@ -3,10 +3,14 @@
 //! Log time is bent towards the wall clock and written down, so that a node that comes up with its clock set back goes
 //! on from the last stamp; a snapshot is written when the log has grown enough to make a start slow.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use openraft::async_runtime::WatchReceiver as _;
+
 use super::logtime::{self, LogTime};
+use super::types::NodeId;
 use super::{Raft, RaftLog, blocking, meters};
 use crate::state::{Record, State};
 
@@ -45,17 +49,32 @@ pub async fn catch_up(raft: &Raft, time: &LogTime, state: &std::sync::Arc<State>
 pub async fn keep_up(log: std::sync::Weak<RaftLog>) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut warned = false;
+    let (mut warned, mut belonging, mut down) = (false, Belonging::default(), HashSet::new());
     loop {
         ticks.tick().await;
         let Some(log) = log.upgrade() else { return };
-        let off_ms = log.time.steer();
+        let leads = log.leads();
+        log.links.keep(|id| log.members.has(id));
+        say_who_is_down(&log, &mut down);
+        if belonging.has_ended(&log).await {
+            let farewells = log.farewells.clone();
+            // a task that cannot run is one of a process that ends
+            let _ = tokio::task::spawn_blocking(move || farewells.say()).await;
+        }
+        if let Err(e) = log.move_if_need_be().await {
+            tracing::debug!(error = %e, "other nodes do not know yet where this one is");
+        }
+        if leads {
+            log.time.steer(&log.members.voters());
+            log.membership.promote_who_caught_up().await;
+        }
+        let off_ms = log.time.off_ms();
         let is_off = off_ms.abs() > logtime::OFF_MS;
         if is_off && !warned {
             tracing::warn!(off_ms, "the wall clock is off log time; deadlines follow log time");
         }
         warned = is_off;
-        if log.time.now() - log.state.stamp() >= STAMP_EVERY_MS {
+        if leads && log.time.now() - log.state.stamp() >= STAMP_EVERY_MS {
             write_stamp(&log.raft, &log.time).await;
         }
         let generation = log.state.generation();
@@ -68,5 +87,63 @@ pub async fn keep_up(log: std::sync::Weak<RaftLog>) {
         {
             tracing::warn!(error = %e, "no snapshot");
         }
+    }
+}
+
+/// Says once when a member can be reached no more, and once when it can again.
+fn say_who_is_down(log: &RaftLog, down: &mut HashSet<NodeId>) {
+    for (id, member, _) in log.members.all() {
+        match (log.links.is_down(id), down.contains(&id)) {
+            (true, false) => {
+                down.insert(id);
+                tracing::warn!(node = id, address = member.address, "another node cannot be reached");
+            }
+            (false, true) => {
+                down.remove(&id);
+                tracing::info!(node = id, address = member.address, "another node can be reached again");
+            }
+            _ => {}
+        }
+    }
+    down.retain(|id| log.members.has(*id));
+}
+
+/// For how many rounds most voters must say that this node is none of theirs: a member that has just come is not known
+/// to all of them at once.
+const DISOWNED_MAX: u32 = 10;
+
+/// What is known of whether this node belongs to the cluster.
+#[derive(Default)]
+struct Belonging {
+    /// Whether the log said so.
+    was_member: bool,
+    /// For how many rounds most voters have denied it.
+    disowned: u32,
+}
+
+impl Belonging {
+    /// Whether this node is certainly no member any more: because the log says so, or most voters do.
+    async fn has_ended(&mut self, log: &RaftLog) -> bool {
+        let id = log.node_id();
+        let is_settled = {
+            let metrics = log.raft.metrics();
+            let seen = metrics.borrow_watched();
+            let said = seen.membership_config.log_id().as_ref().map(|id| id.index);
+            said.is_some() && said <= seen.last_applied.as_ref().map(|id| id.index)
+        };
+        if is_settled && !log.members.has(id) {
+            return self.was_member;
+        }
+        self.was_member |= is_settled && log.members.has(id);
+        let others: Vec<_> = log.members.voters().into_iter().filter(|voter| *voter != id).collect();
+        let denials = || others.iter().filter(|voter| log.links.is_disowned_by(**voter)).count();
+        if denials() == 0 {
+            self.disowned = 0;
+            return false;
+        }
+        // whoever is not spoken to otherwise is asked
+        log.cluster().await;
+        self.disowned = if denials() > others.len() / 2 { self.disowned + 1 } else { 0 };
+        self.disowned >= DISOWNED_MAX
     }
 }

@@ -73,6 +73,10 @@ pub enum Op {
     User { change: UserChange, end: Option<EndUser> },
     /// Set a cluster-wide setting; with `only_if_absent` the first writer wins.
     Setting { name: String, value: Bytes, only_if_absent: bool },
+    /// Allow something so many times, for so long.
+    Allow { key: Key, uses: u32, ttl_ms: i64 },
+    /// Use one of the times that are left; `Gone` when none is.
+    Use(Key),
 }
 
 /// A session to begin.
@@ -276,6 +280,8 @@ impl fmt::Debug for Op {
             Self::Forgive(_) => "Forgive",
             Self::User { .. } => "User",
             Self::Setting { .. } => "Setting",
+            Self::Allow { .. } => "Allow",
+            Self::Use(_) => "Use",
         })
     }
 }

@@ -127,6 +127,7 @@ pub fn keys(op: &Op, entries: &Entries, now: Millis) -> Vec<Key> {
         Op::Forgive(forgiven) => forgiven.all.iter().chain(&forgiven.one).cloned().collect(),
         Op::User { end: None, .. } => Vec::new(),
         Op::Setting { name, .. } => vec![Key::setting(name)],
+        Op::Allow { key, .. } | Op::Use(key) => vec![key.clone()],
     }
 }
 
@@ -166,6 +167,12 @@ pub fn decide(view: &mut View<'_>, op: &Op) -> (Change, Outcome) {
                 }
             }
         }
+        Op::Allow { key, uses, ttl_ms } => {
+            let deadline = view.now.saturating_add(*ttl_ms);
+            change.effects.push(Effect::Put(key.clone(), Entry::plain(&uses.to_le_bytes(), deadline, view.now)));
+            Outcome::Done
+        }
+        Op::Use(key) => use_one(view, key, &mut change.effects),
     };
     view.remember(&change);
     (change, outcome)
@@ -305,6 +312,25 @@ fn try_all(view: &View<'_>, budgets: &[Budget], effects: &mut Vec<Effect>) -> Ou
         effects.append(&mut writes);
         Outcome::Done
     })
+}
+
+fn use_one(view: &View<'_>, key: &Key, effects: &mut Vec<Effect>) -> Outcome {
+    let Some(held) = view.live(key) else { return Outcome::Gone };
+    let left = uses_left(&held);
+    match left {
+        0 => return Outcome::Gone,
+        1 => effects.push(Effect::Remove(key.clone())),
+        _ => {
+            let entry = Entry::plain(&(left - 1).to_le_bytes(), held.deadline(), view.now);
+            effects.push(Effect::Put(key.clone(), entry));
+        }
+    }
+    Outcome::Done
+}
+
+/// How often what this entry allows may still be done.
+pub fn uses_left(entry: &Entry) -> u32 {
+    entry.value().try_into().map_or(0, u32::from_le_bytes)
 }
 
 /// Takes one try: the count goes up, and past the free ones a wait begins that doubles each time. Else says why not.

@@ -43,6 +43,13 @@ impl Key {
         Self::joined(&format!("\0tries:{kind}:"), who)
     }
 
+    /// Where the uses of a join token that are left are kept; `key` is its public key.
+    pub fn join(key: &[u8; 32]) -> Self {
+        let mut bytes = SmallVec::<[u8; 128]>::from_slice(b"\0join:");
+        bytes.extend_from_slice(key);
+        Self(Arc::from(&*bytes))
+    }
+
     fn joined(prefix: &str, rest: &str) -> Self {
         let mut bytes = SmallVec::<[u8; 128]>::from_slice(prefix.as_bytes());
         bytes.extend_from_slice(rest.as_bytes());

@@ -15,6 +15,7 @@ pub mod health;
 pub mod json;
 pub mod metrics;
 pub mod origin;
+mod own_writes;
 pub mod pages;
 pub mod problem;
 mod pulse;

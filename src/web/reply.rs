@@ -102,9 +102,22 @@ pub fn forget(mut reply: Reply, settings: &Settings) -> Result<Reply> {
     Ok(reply)
 }
 
+/// The reply, with the cookie that says that its receiver wrote something just now.
+pub(super) fn mark(mut reply: Reply, settings: &Settings) -> Reply {
+    let cookie = lax(settings, cookie(settings.marker, "1", Some(settings.marker_secs)));
+    if let Err(e) = append(&mut reply, &cookie) {
+        tracing::warn!(error = %e, "a reply went without the mark of a write");
+    }
+    reply
+}
+
 /// `Lax`, so that a link from elsewhere still finds the person signed in.
 fn session_cookie(settings: &Settings, value: &str, max_age_secs: Option<i64>) -> String {
-    let mut out = cookie(&settings.cookie, value, max_age_secs);
+    lax(settings, cookie(&settings.cookie, value, max_age_secs))
+}
+
+/// The cookie for wherever the session is known.
+fn lax(settings: &Settings, mut out: String) -> String {
     if let Some(domain) = &settings.domain {
         let _ = write!(out, "; Domain={domain}");
     }

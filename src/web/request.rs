@@ -85,6 +85,13 @@ impl Request {
         cookies
     }
 
+    /// Whether a cookie of this name was sent.
+    pub fn has_cookie(&self, name: &str) -> bool {
+        let headers = self.headers.get_all(header::COOKIE).iter();
+        let mut pieces = headers.flat_map(|header| header.as_bytes().split(|b| *b == b';'));
+        pieces.any(|piece| valued(piece.trim_ascii(), name).is_some())
+    }
+
     /// Whether the sender would rather see a page: it names `text/html`, and not with `q=0`.
     pub fn wants_html(&self) -> bool {
         self.headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok()).any(|accept| {

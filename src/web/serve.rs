@@ -25,7 +25,7 @@ use warp::Filter as _;
 use super::accept::{self, Peer, Port};
 use super::request::Media;
 use super::route::{Found, Kind, Row, Table, Takes};
-use super::{Door, Problem, Reply, Request, Settings, forwarded, headers, origin, reply};
+use super::{Door, Problem, Reply, Request, Settings, forwarded, headers, origin, own_writes, reply};
 use crate::error::Error;
 use crate::identity::SECURITY;
 use crate::limits;
@@ -181,6 +181,18 @@ impl Caller {
         if let Err(problem) = admitted {
             return shown(request, row.route.kind, &problem);
         }
+        let door = &self.site.door;
+        if own_writes::is_marked(door, request)
+            && let Err(error) = Box::pin(door.identity.catch_up()).await
+        {
+            return shown(request, row.route.kind, &Problem::of(error, row.route.path));
+        }
+        let reply = self.asked(row, request).await;
+        own_writes::mark(door, request, reply)
+    }
+
+    /// What the route's function answers.
+    async fn asked(&self, row: &Row, request: &Request) -> Reply {
         let mut answer = AssertUnwindSafe((row.route.function)(&self.site.door, request)).catch_unwind();
         // most answers are there at once, and need no timer
         let outcome = match poll!(&mut answer) {

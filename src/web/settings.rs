@@ -3,6 +3,8 @@
 //! Cookie names follow from the public address: `__Host-` wants https and no domain, `__Secure-` goes with a domain,
 //! and plain names are for http (draft-ietf-httpbis-rfc6265bis, section 4.1.3; ASVS 3.3.1).
 
+use std::time::Duration;
+
 use hyper::header::HeaderValue;
 use ipnet::IpNet;
 
@@ -20,6 +22,10 @@ pub struct Settings {
     pub cookie: String,
     /// Name of the second, host-only cookie.
     pub own_cookie: &'static str,
+    /// Name of the cookie of whoever wrote something just now, which travels with the session cookie.
+    pub marker: &'static str,
+    /// How long that lives, seconds: until every node that may answer knows what was written.
+    pub marker_secs: i64,
     /// Domain of the session cookie; host-only without one.
     pub domain: Option<String>,
     /// The content security policy of every reply.
@@ -43,6 +49,12 @@ impl Settings {
             https,
             cookie: config.cookie_name().to_owned(),
             own_cookie: if https { "__Host-sojourn-own" } else { "sojourn-own" },
+            marker: match (https, &config.sessions.domain) {
+                (true, None) => "__Host-sojourn-fresh",
+                (true, Some(_)) => "__Secure-sojourn-fresh",
+                (false, _) => "sojourn-fresh",
+            },
+            marker_secs: marker_secs(config.cluster.max_staleness + config.cluster.stale_reads),
             domain: config.sessions.domain.clone(),
             policy: headers::policy(&config.web.redirect_domains),
             redirect_domains: config.web.redirect_domains.clone(),
@@ -72,6 +84,11 @@ impl Settings {
         let sources = crate::config::Sources { file, environment: Vec::new(), flags };
         Self::new(&Config::load(&sources).expect("the defaults are sound"))
     }
+}
+
+/// A second more than any node may be behind; cookies count whole seconds.
+fn marker_secs(behind: Duration) -> i64 {
+    i64::try_from(behind.as_millis().div_ceil(1_000)).unwrap_or(i64::MAX).saturating_add(1)
 }
 
 #[cfg(test)]

@@ -10,9 +10,9 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 use sojourn::clock::{Clock, ManualClock};
 use sojourn::config::{Config, File, Sources};
-use sojourn::control::protocol::Link;
+use sojourn::control::protocol::{ClusterNode, JoinToken, Link, Role};
 use sojourn::control::{self, Client};
-use sojourn::node::{self, RunningNode};
+use sojourn::node::{self, Joining, RunningNode};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -40,6 +40,8 @@ pub struct Node {
     running: Option<RunningNode>,
     dir: Arc<TempDir>,
     settings: Vec<(&'static str, String)>,
+    /// The token that it is started with.
+    pub token: Option<String>,
     pub clock: Arc<ManualClock>,
     pub url: String,
 }
@@ -54,16 +56,46 @@ impl Node {
     pub async fn with(settings: &[(&'static str, &str)]) -> Self {
         let dir = Arc::new(tempfile::tempdir().expect("a directory"));
         let settings = settings.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
-        let mut node =
-            Self { running: None, dir, settings, clock: Arc::new(ManualClock::at(START)), url: String::new() };
+        let clock = Arc::new(ManualClock::at(START));
+        let mut node = Self { running: None, dir, settings, token: None, clock, url: String::new() };
         node.open().await;
         node
     }
 
+    /// A new node that joins by this token, with these settings.
+    pub async fn joining(token: &str, settings: &[(&'static str, String)], clock: Arc<ManualClock>) -> Self {
+        let mut node = Self { settings: settings.to_vec(), clock, ..Self::unopened(token) };
+        node.open().await;
+        node
+    }
+
+    /// A node that will join by this token, not started.
+    pub fn unopened(token: &str) -> Self {
+        let dir = Arc::new(tempfile::tempdir().expect("a directory"));
+        let (token, clock) = (Some(token.to_owned()), Arc::new(ManualClock::at(START)));
+        Self { running: None, dir, settings: Vec::new(), token, clock, url: String::new() }
+    }
+
     async fn open(&mut self) {
-        let running = node::start_with(self.config(), self.clock.clone()).await.expect("the node starts");
+        self.try_open().await.expect("the node starts");
+    }
+
+    /// Starts, or says why not.
+    pub async fn try_open(&mut self) -> sojourn::error::Result<()> {
+        let token = self.token.as_ref().map(|token| token.parse().expect("it is a token"));
+        let joining = Joining { token, learner: false };
+        let running = node::start_with(self.config(), joining, self.clock.clone()).await?;
         self.url = format!("http://{}", running.web);
         self.running = Some(running);
+        Ok(())
+    }
+
+    /// Waits until it ends of itself, and closes it.
+    pub async fn ended(&mut self) -> sojourn::error::Result<()> {
+        let mut running = self.running.take().expect("it runs");
+        let ended = tokio::time::timeout(PATIENCE, running.ended()).await.expect("it ends");
+        running.stop().await.expect("the node stops");
+        ended
     }
 
     fn config(&self) -> Config {
@@ -71,6 +103,7 @@ impl Node {
             ("data", self.data().display().to_string(), "--data"),
             ("web.listen", "127.0.0.1:0".to_owned(), "--listen"),
             ("metrics.listen", "127.0.0.1:0".to_owned(), "--metrics"),
+            ("cluster.listen", "127.0.0.1:0".to_owned(), "--cluster-listen"),
         ];
         flags.extend(self.settings.iter().map(|(key, value)| (*key, value.clone(), "test")));
         let file = File::IfPresent("/nonexistent/sojourn.toml".into());
@@ -174,6 +207,96 @@ impl Node {
         person.sign_up(email).await;
         assert_eq!(person.sign_in(email, PASSWORD).await.status(), StatusCode::OK);
         person
+    }
+}
+
+/// Several nodes that share everything.
+pub struct Cluster {
+    pub nodes: Vec<Node>,
+    settings: Vec<(&'static str, String)>,
+}
+
+impl Cluster {
+    /// So many nodes, all voters.
+    pub async fn start(size: usize) -> Self {
+        Self::with(size, &[]).await
+    }
+
+    /// The same with these settings on each.
+    pub async fn with(size: usize, settings: &[(&'static str, &str)]) -> Self {
+        let settings: Vec<_> = settings.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+        let placed: Vec<_> = placed(&settings);
+        let placed: Vec<(&'static str, &str)> = placed.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        let mut cluster = Self { nodes: vec![Node::with(&placed).await], settings };
+        while cluster.nodes.len() < size {
+            cluster.grow().await;
+        }
+        cluster
+    }
+
+    /// One node more; waits until it votes.
+    pub async fn grow(&mut self) {
+        let through = self.nodes.last().expect("there is one");
+        let token = through.token().await;
+        let clock = Arc::new(ManualClock::at(START));
+        clock.advance(through.clock.boot_us() / 1_000 - clock.boot_us() / 1_000);
+        let node = Node::joining(&token, &placed(&self.settings), clock).await;
+        let id = node.id().await;
+        self.nodes.push(node);
+        let last = self.nodes.last().expect("it was added");
+        let votes = async || last.peers().await.iter().any(|peer| peer.id == id && peer.role != Role::Learner);
+        eventually("the new node votes", votes).await;
+    }
+
+    /// Lets time pass on all clocks.
+    pub fn pass(&self, ms: i64) {
+        self.nodes.iter().for_each(|node| node.clock.advance(ms));
+    }
+
+    /// Which of the nodes leads.
+    pub async fn leader(&self) -> usize {
+        for _ in 0..2_000 {
+            for node in self.nodes.iter().filter(|node| node.running.is_some()) {
+                let peers = node.peers().await;
+                let leader = peers.iter().find(|peer| peer.role == Role::Leader && peer.answers).map(|peer| peer.id);
+                for (at, other) in self.nodes.iter().enumerate().filter(|(_, node)| node.running.is_some()) {
+                    if Some(other.id().await) == leader {
+                        return at;
+                    }
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("nobody leads");
+    }
+}
+
+/// Settings with a peer port that stays the same over restarts.
+fn placed(settings: &[(&'static str, String)]) -> Vec<(&'static str, String)> {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
+    settings.iter().cloned().chain([("cluster.listen", free.to_string())]).collect()
+}
+
+impl Node {
+    /// A token for one node.
+    pub async fn token(&self) -> String {
+        match self.ask(control::Request::ClusterToken { uses: 1, ttl_ms: 60_000 }).await {
+            Ok(control::Response::Token(JoinToken(token))) => token,
+            other => panic!("a token was asked for: {other:?}"),
+        }
+    }
+
+    /// The nodes of its cluster, as it sees them.
+    pub async fn peers(&self) -> Vec<ClusterNode> {
+        match self.ask(control::Request::ClusterStatus).await {
+            Ok(control::Response::Cluster(nodes)) => nodes,
+            other => panic!("a status was asked for: {other:?}"),
+        }
+    }
+
+    /// Its id.
+    pub async fn id(&self) -> u64 {
+        self.status().await.node.parse().expect("ids are numbers")
     }
 }
 

@@ -7,6 +7,7 @@ mod account;
 mod bad_input;
 mod browser;
 mod clocks;
+mod cluster;
 mod concurrency;
 mod enumeration;
 mod harness;

@@ -41,6 +41,7 @@ impl Place {
         let settings = [
             ("SOJOURN_WEB_LISTEN", "127.0.0.1:0"),
             ("SOJOURN_METRICS_LISTEN", ""),
+            ("SOJOURN_CLUSTER_LISTEN", "127.0.0.1:0"),
             ("SOJOURN_WEB_TRUSTED_PROXIES", "127.0.0.0/8"),
         ];
         let settings = settings.map(|(name, value)| (name, value.to_owned())).to_vec();
@@ -98,7 +99,12 @@ impl Place {
 
     /// Starts a node, which may or may not come up.
     pub fn spawn(&self) -> Starting {
-        Starting::of(self.command(&["serve"]))
+        self.spawn_with(&["serve"])
+    }
+
+    /// The same with these arguments.
+    pub fn spawn_with(&self, args: &[&str]) -> Starting {
+        Starting::of(self.command(args))
     }
 
     /// Starts a node and waits until its doors are open.

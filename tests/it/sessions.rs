@@ -1,7 +1,6 @@
 //! Sessions: the cookie, what stands behind it, and when a new one takes the place of an old one.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -70,8 +69,8 @@ async fn on_https_the_cookie_is_for_this_host_and_for_https_alone() {
 async fn entry_of(node: &mut Node, sid: &str) -> sojourn::state::Entry {
     node.stop().await;
     let state = Arc::new(State::open(&node.data()).expect("the state opens"));
-    let settings = Settings { max_staleness: Duration::from_secs(1) };
-    let log = RaftLog::open(&node.data(), state.clone(), node.clock.clone(), &settings).await.expect("the log opens");
+    let settings = Settings::alone("0123456789abcdef0123456789abcdef");
+    let log = RaftLog::open(&node.data(), state.clone(), node.clock.clone(), settings).await.expect("the log opens");
     let entry = state.generation().entries.get(&Key::session("sess:", sid));
     log.shutdown().await;
     entry.expect("the session is there")

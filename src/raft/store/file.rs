@@ -100,6 +100,8 @@ pub fn initialise(database: &Database, fresh: Identity) -> io::Result<()> {
     rows::set_meta(&write, rows::FORMAT_NAME, &rows::FORMAT)?;
     rows::set_meta(&write, rows::NODE, &fresh.node)?;
     rows::set_meta(&write, rows::CLUSTER, &fresh.cluster)?;
+    rows::set_meta(&write, rows::SEED, &fresh.seed)?;
+    rows::set_meta(&write, rows::JOINS, &fresh.joins)?;
     write.commit().map_err(broken)
 }
 
@@ -134,6 +136,8 @@ pub fn load(database: Database) -> io::Result<Opened> {
     let missing = |name| damaged(format!("row {name:?} is missing"));
     let node = rows::meta(&meta, rows::NODE)?.ok_or_else(|| missing(rows::NODE))?;
     let cluster = rows::meta(&meta, rows::CLUSTER)?.ok_or_else(|| missing(rows::CLUSTER))?;
+    let seed = rows::meta(&meta, rows::SEED)?.ok_or_else(|| missing(rows::SEED))?;
+    let joins = rows::meta(&meta, rows::JOINS)?.ok_or_else(|| missing(rows::JOINS))?;
     let purged = rows::meta(&meta, rows::PURGED)?.flatten();
     let mut tail = Tail::default();
     tail.vote = rows::meta(&meta, rows::VOTE)?;
@@ -145,7 +149,7 @@ pub fn load(database: Database) -> io::Result<Opened> {
         let (last, committed) = (tail.last.next_index(), tail.committed.next_index());
         return Err(damaged(format!("it ends before entry {last}, but entries before {committed} were committed")));
     }
-    Ok(Opened { database, identity: Identity { node, cluster }, tail })
+    Ok(Opened { database, identity: Identity { node, cluster, seed, joins }, tail })
 }
 
 /// Removes the rows that a purge had no time for.

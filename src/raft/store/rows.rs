@@ -27,6 +27,10 @@ pub const FORMAT: u32 = 1;
 pub const NODE: &str = "node";
 /// The cluster's 16 bytes.
 pub const CLUSTER: &str = "cluster";
+/// The seed of the node's key.
+pub const SEED: &str = "seed";
+/// Whether the node came to a cluster that was there before it.
+pub const JOINS: &str = "joins";
 /// The last vote.
 pub const VOTE: &str = "vote";
 /// The last entry known to be committed when the row was written; never beyond the rows of the log.
@@ -35,19 +39,35 @@ pub const COMMITTED: &str = "committed";
 pub const PURGED: &str = "purged";
 
 /// Who this node is. Drawn when the file is made, before any vote, and never changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
     /// The node's id.
     pub node: NodeId,
     /// The cluster's id: nodes of another cluster are refused.
     pub cluster: [u8; 16],
+    /// What the key is made of with which the node proves itself to its peers.
+    pub seed: [u8; 32],
+    /// Whether it joins a cluster that others founded: such a node never founds one.
+    pub joins: bool,
+}
+
+/// The seed is secret.
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Identity(node {})", self.node)
+    }
 }
 
 impl Identity {
     /// A new one. Node ids have 53 bits, so that JSON carries them unharmed, and are never 0.
     pub fn draw() -> Self {
         let node = u64::from_le_bytes(crate::random::bytes()) >> 11;
-        Self { node: node.max(1), cluster: crate::random::bytes() }
+        Self { node: node.max(1), cluster: crate::random::bytes(), seed: crate::random::bytes(), joins: false }
+    }
+
+    /// A new one in a cluster that is there already.
+    pub fn joining(cluster: [u8; 16]) -> Self {
+        Self { cluster, joins: true, ..Self::draw() }
     }
 }
 

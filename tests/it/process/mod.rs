@@ -1,9 +1,10 @@
 //! Process: what is promised of the program as a process, tried on the real binary.
 //!
-//! `kills`: nothing acknowledged is lost, however it ends. `stop`: signals, and who may run beside whom. `first_admin`,
+//! `kills`: nothing acknowledged is lost, however it ends. `cluster`: several of them. `stop`: signals, and who may run beside whom. `first_admin`,
 //! `commands`: the command line. `backups`, `damage`, `private`: what lies on the disk.
 
 mod backups;
+mod cluster;
 mod commands;
 mod crowd;
 mod damage;

@@ -45,12 +45,12 @@ async fn the_rows_of_the_log_keep_their_bytes() {
     let put = Effect::Put(Key::new("k"), Value::plain(b"v", 9_000, 5_000));
     let change = Change { effects: vec![put, Effect::Remove(Key::new("gone"))], user: None };
     let record = Record { stamp: 5_000, changes: vec![change] };
-    let member = Member { address: "a:1".into(), key: vec![0xab] };
+    let member = Member { address: "a:1".into(), key: vec![0xab], reader: false };
     let membership = Membership::new(vec![[7].into()], std::collections::BTreeMap::from([(7, member)])).unwrap();
     let payloads = [EntryPayload::Membership(membership), EntryPayload::Blank, EntryPayload::Normal(record)];
     let entries = (0..).zip(payloads).map(|(index, payload)| Entry { log_id: id(300, index), payload });
     append(&store, entries.collect()).await;
-    assert_eq!(row(&store, 0), "01fb2c010002010107010703613a3101ab");
+    assert_eq!(row(&store, 0), "01fb2c010002010107010703613a3101ab00");
     assert_eq!(row(&store, 1), "01fb2c010100");
     assert_eq!(
         row(&store, 2),

@@ -20,7 +20,7 @@ use crate::state::{Change, Effect, Entry as Value, Key, Record};
 
 type Answer = openraft::alias::OneshotReceiverOf<TypeConfig, io::Result<()>>;
 
-const NODE: Identity = Identity { node: 7, cluster: [9; 16] };
+const NODE: Identity = Identity { node: 7, cluster: [9; 16], seed: [5; 32], joins: false };
 
 struct Dir {
     _dir: TempDir,

@@ -14,6 +14,8 @@ use crate::state::{
     UserOutcome,
 };
 
+mod cluster;
+
 const NOW: i64 = 1_800_000_000_000;
 
 struct Running {
@@ -30,8 +32,8 @@ impl Running {
     async fn open_at(wall_ms: i64, dir: &Path) -> Self {
         let state = Arc::new(State::open(dir).expect("the state opens"));
         let clock = Arc::new(ManualClock::at(wall_ms));
-        let settings = Settings { max_staleness: Duration::from_secs(1) };
-        let log = RaftLog::open(dir, state.clone(), clock.clone(), &settings).await.expect("the log opens");
+        let settings = Settings::alone("0123456789abcdef0123456789abcdef");
+        let log = RaftLog::open(dir, state.clone(), clock.clone(), settings).await.expect("the log opens");
         Self { log, state, clock }
     }
 

@@ -1,0 +1,356 @@
+//! Desk: what this node answers its peers.
+//!
+//! Whoever got past the door holds a key that is pinned; here it is compared with who the question claims to come from
+//! and whom it was meant for, again for each question, so that a node that was removed is cut off in mid-connection.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::{Buf as _, Bytes};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use hyper::{Request, StatusCode};
+use openraft::ReadPolicy;
+use openraft::async_runtime::WatchReceiver as _;
+use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::io::AsyncWriteExt as _;
+
+use super::decider::{Decided, Job};
+use super::farewell::Farewells;
+use super::join::{Candidate, Welcome};
+use super::logtime::LogTime;
+use super::machine::{Snapshot, SnapshotFile};
+use super::members::Members;
+use super::membership::{Membership, Wish};
+use super::opening::Queue;
+use super::peers::door::{self, Answered, Refusal};
+use super::peers::keys::PublicKey;
+use super::peers::links::{CLUSTER, Lane, Links, TO};
+use super::peers::messages::{Fate, ReadAnswer, ReadQuestion, Status};
+use super::peers::routes;
+use super::peers::tls::Guests;
+use super::types::{NodeId, SnapshotMeta, TypeConfig, Vote};
+use super::{Raft, blocking};
+use crate::error::{Error, Result};
+use crate::random;
+use crate::state::{Key, Op, Outcome, State, codec};
+
+/// Most bytes of a question that carries entries of the log.
+const ENTRIES_MAX: usize = 64 << 20;
+/// Most bytes of any other question.
+const QUESTION_MAX: usize = 8 << 20;
+/// Most bytes of what stands in front of a snapshot.
+const HEAD_MAX: u32 = 1 << 20;
+
+/// What answers.
+pub struct Desk {
+    pub raft: Raft,
+    pub id: NodeId,
+    /// The cluster's id, and the same in hexadecimal.
+    pub cluster: ([u8; 16], String),
+    /// The cluster's secret, for those who may join.
+    pub secret: String,
+    pub members: Arc<Members>,
+    pub links: Arc<Links>,
+    pub time: Arc<LogTime>,
+    /// Ops for this node to decide.
+    pub jobs: Queue,
+    /// Ops for whoever leads.
+    pub strays: Queue,
+    pub farewells: Arc<Farewells>,
+    /// Where snapshots lie.
+    pub snapshots: PathBuf,
+}
+
+impl door::Desk for Desk {
+    fn answer(self: Arc<Self>, caller: PublicKey, question: Request<Incoming>) -> BoxFuture<'static, Answered> {
+        async move {
+            let route = question.uri().path().to_owned();
+            match route.as_str() {
+                routes::WELCOME => return self.welcome(&caller),
+                routes::JOIN => return self.join(caller, question.into_body()).await,
+                _ => {}
+            }
+            let from = self.admitted(&caller, &question)?;
+            let body = question.into_body();
+            match route.as_str() {
+                routes::APPEND => self.append(from, body).await,
+                routes::VOTE => self.vote(from, body).await,
+                routes::PRE_VOTE => self.pre_vote(from, body).await,
+                routes::TRANSFER => self.transfer(body).await,
+                routes::SNAPSHOT => self.snapshot(from, body).await,
+                routes::READ => self.read(from, body).await,
+                routes::OPS => self.ops(body).await,
+                routes::CLOCK => Ok(encoded(&self.time.clocks().1)),
+                routes::WISH => self.wish(body).await,
+                routes::REMOVED => self.removed().await,
+                routes::STATUS => Ok(encoded(&self.status())),
+                other => Err(Refusal { status: StatusCode::NOT_FOUND, why: format!("nothing is asked at {other}") }),
+            }
+        }
+        .boxed()
+    }
+}
+
+impl Desk {
+    /// Who asks, if they may and mean this node. A node that does not know its cluster yet cannot tell who it is.
+    fn admitted(&self, caller: &PublicKey, question: &Request<Incoming>) -> Result<Option<NodeId>, Refusal> {
+        let said = |name: &str| question.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let cluster = &self.cluster.1;
+        if said(CLUSTER) != cluster {
+            return Err(forbidden(format!("this is a node of cluster {cluster}, not of {}", said(CLUSTER))));
+        }
+        if said(TO) != self.id.to_string() {
+            return Err(forbidden(format!("this is node {}, not {}", self.id, said(TO))));
+        }
+        match self.members.holder(caller) {
+            None if !self.members.is_unknown() => Err(forbidden("no member of this cluster".into())),
+            holder => Ok(holder),
+        }
+    }
+
+    async fn append(&self, from: Option<NodeId>, body: Incoming) -> Answered {
+        let question: AppendEntriesRequest<TypeConfig> = read(body, ENTRIES_MAX).await?;
+        is_of(from, &question.vote)?;
+        answered(self.raft.append_entries(question).await)
+    }
+
+    async fn vote(&self, from: Option<NodeId>, body: Incoming) -> Answered {
+        let question: VoteRequest<TypeConfig> = read(body, QUESTION_MAX).await?;
+        is_of(from, &question.vote)?;
+        answered(self.raft.vote(question).await)
+    }
+
+    async fn pre_vote(&self, from: Option<NodeId>, body: Incoming) -> Answered {
+        let question: VoteRequest<TypeConfig> = read(body, QUESTION_MAX).await?;
+        is_of(from, &question.vote)?;
+        answered(self.raft.pre_vote(question).await)
+    }
+
+    async fn transfer(&self, body: Incoming) -> Answered {
+        let question: TransferLeaderRequest<TypeConfig> = read(body, QUESTION_MAX).await?;
+        answered(self.raft.handle_transfer_leader(question).await)
+    }
+
+    /// Takes a snapshot in beside the live ones, and has it installed when it is whole.
+    async fn snapshot(&self, from: Option<NodeId>, body: Incoming) -> Answered {
+        let path = self.snapshots.join(format!("incoming-{}.partial", random::token::<9>()));
+        let partial = Partial(path.clone());
+        let (vote, meta) = receive(body, &partial.0).await.map_err(|e| failed(&e))?;
+        is_of(from, &vote)?;
+        let snapshot = Snapshot { meta, snapshot: SnapshotFile(path) };
+        answered(self.raft.install_full_snapshot(vote, snapshot).await)
+    }
+
+    async fn read(&self, from: Option<NodeId>, body: Incoming) -> Answered {
+        let question: ReadQuestion = read(body, QUESTION_MAX).await?;
+        let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await.map_err(|e| not_now(&e))?;
+        if let Some(from) = from {
+            self.time.note_wall(from, question.wall_ms);
+        }
+        Ok(encoded(&ReadAnswer { index: linearizer.read_log_id().index(), now: self.time.now() }))
+    }
+
+    /// Has Ops decided that another node was asked for. Each has a fate of its own.
+    async fn ops(&self, body: Incoming) -> Answered {
+        let ops: Vec<Op> = read(body, QUESTION_MAX).await?;
+        let fates = ops.into_iter().map(|op| async {
+            let (job, decided) = Job::forwarded(op);
+            if self.jobs.try_send(job).is_err() {
+                return Fate::NotDone("too many writes wait".into());
+            }
+            match decided.await {
+                Ok(Ok(decided)) => Fate::Decided { index: decided.index, outcome: decided.outcome },
+                Ok(Err(Error::NotDone(why))) => Fate::NotDone(why),
+                Ok(Err(_)) | Err(_) => Fate::Unknown,
+            }
+        });
+        Ok(encoded(&futures_util::future::join_all(fates).await))
+    }
+}
+
+impl Desk {
+    /// What the holder of a live token is told; members know it.
+    fn welcome(&self, caller: &PublicKey) -> Answered {
+        if self.members.holder(caller).is_some() {
+            return Err(forbidden("a member joins no more".into()));
+        }
+        Ok(encoded(&Welcome { secret: self.secret.clone(), cluster: self.cluster.0 }))
+    }
+
+    /// Uses the token, and makes its holder a member.
+    async fn join(&self, caller: PublicKey, body: Incoming) -> Answered {
+        let candidate: Candidate = read(body, QUESTION_MAX).await?;
+        let Candidate { id, member } = candidate;
+        if self.members.get(id).as_ref() == Some(&member) {
+            return Ok(encoded(&()));
+        }
+        let (job, used) = Job::new(Op::Use(Key::join(&caller)));
+        self.strays.try_send(job).map_err(|_| not_now(&"too many writes wait"))?;
+        match used.await {
+            Ok(Ok(Decided { outcome: Outcome::Done, .. })) => {}
+            Ok(Ok(_)) => return Err(forbidden("the join token is used up".into())),
+            Ok(Err(e)) => return Err(not_now(&e)),
+            Err(e) => return Err(not_now(&e)),
+        }
+        tracing::info!(node = id, address = member.address, "a node joins");
+        self.granted(Wish::Join { id, member }).await
+    }
+
+    async fn wish(&self, body: Incoming) -> Answered {
+        let wish: Wish = read(body, QUESTION_MAX).await?;
+        told(self.membership().grant(wish).await)
+    }
+
+    /// This node is no member any more.
+    async fn removed(&self) -> Answered {
+        let farewells = self.farewells.clone();
+        let said = blocking(move || {
+            farewells.say();
+            Ok(())
+        });
+        told(said.await)
+    }
+
+    fn membership(&self) -> Membership {
+        let (raft, members, links) = (self.raft.clone(), self.members.clone(), self.links.clone());
+        Membership { raft, id: self.id, members, links }
+    }
+
+    /// Has a wish granted by whoever leads.
+    async fn granted(&self, wish: Wish) -> Answered {
+        let leader = self.raft.metrics().borrow_watched().current_leader;
+        let leader = leader.ok_or_else(|| not_now(&"no leader is known at the moment"))?;
+        if leader == self.id {
+            return told(self.membership().grant(wish).await);
+        }
+        let member = self.members.get(leader).ok_or_else(|| not_now(&"the leader is no member"))?;
+        let link = self.links.to(leader, &member, Lane::Log);
+        link.call::<_, ()>(routes::WISH, &wish).await.map(|()| encoded(&())).map_err(|e| not_now(&e))
+    }
+
+    fn status(&self) -> Status {
+        status_of(&self.raft)
+    }
+}
+
+/// What a node says of itself.
+pub fn status_of(raft: &Raft) -> Status {
+    let metrics = raft.metrics();
+    let seen = metrics.borrow_watched();
+    Status {
+        applied: seen.last_applied.map_or(0, |id| id.index),
+        leader: seen.current_leader,
+        term: seen.current_term,
+        version: env!("CARGO_PKG_VERSION").into(),
+    }
+}
+
+/// Lets in members, and the holders of join tokens that live.
+pub struct Gate {
+    pub members: Arc<Members>,
+    pub state: Arc<State>,
+    pub time: Arc<LogTime>,
+}
+
+impl Guests for Gate {
+    fn is_member(&self, key: &PublicKey) -> bool {
+        self.members.is_unknown() || self.members.holder(key).is_some()
+    }
+
+    fn may_join(&self, key: &PublicKey) -> bool {
+        let held = self.state.generation().entries.get(&Key::join(key));
+        held.is_some_and(|entry| entry.is_live(self.time.now()))
+    }
+}
+
+fn told(granted: Result<()>) -> Answered {
+    granted.map(|()| encoded(&())).map_err(|e| match e {
+        Error::Conflict(why) => Refusal { status: StatusCode::CONFLICT, why },
+        Error::NotFound(what) => Refusal { status: StatusCode::NOT_FOUND, why: format!("{what} not found") },
+        other => not_now(&other),
+    })
+}
+
+/// A file that is removed unless somebody took it away.
+struct Partial(PathBuf);
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // an installed snapshot was renamed: then there is nothing to remove
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Writes a snapshot's bytes to `path`, durably, and answers what stood in front of them.
+async fn receive(mut body: Incoming, path: &std::path::Path) -> io::Result<(Vote, SnapshotMeta)> {
+    let mut head = Vec::new();
+    let mut wanted = None;
+    let mut file = tokio::fs::File::create(path).await?;
+    while let Some(frame) = body.frame().await {
+        let Ok(mut data) = frame.map_err(io::Error::other)?.into_data() else { continue };
+        while !data.is_empty() {
+            let missing = wanted.unwrap_or(4_usize).saturating_sub(head.len());
+            if missing > 0 {
+                let taken = missing.min(data.len());
+                head.extend_from_slice(&data[..taken]);
+                data.advance(taken);
+            } else {
+                file.write_all(&data).await?;
+                break;
+            }
+            if wanted.is_none() && head.len() == 4 {
+                let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
+                if length == 0 || length > HEAD_MAX {
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "a snapshot without a head"));
+                }
+                wanted = Some(4 + length as usize);
+            }
+        }
+    }
+    file.sync_all().await?;
+    if wanted != Some(head.len()) {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a snapshot that broke off"));
+    }
+    codec::decode(&head[4..])
+}
+
+async fn read<T: DeserializeOwned>(body: Incoming, most: usize) -> Result<T, Refusal> {
+    let malformed = |why: String| Refusal { status: StatusCode::BAD_REQUEST, why };
+    let body = Limited::new(body, most).collect().await.map_err(|e| malformed(e.to_string()))?.to_bytes();
+    codec::decode(&body).map_err(|e| malformed(e.to_string()))
+}
+
+fn encoded<T: Serialize>(answer: &T) -> Bytes {
+    Bytes::from(codec::encode(answer))
+}
+
+fn answered<T: Serialize, E: std::fmt::Display>(answer: Result<T, E>) -> Answered {
+    answer.map(|answer| encoded(&answer)).map_err(|e| failed(&e))
+}
+
+/// Nobody campaigns or appends in another's name.
+fn is_of(from: Option<NodeId>, vote: &Vote) -> Result<(), Refusal> {
+    let claimed = vote.leader_id.voted_for;
+    match from {
+        Some(from) if from != claimed => Err(forbidden(format!("node {from} speaks as node {claimed}"))),
+        _ => Ok(()),
+    }
+}
+
+fn forbidden(why: String) -> Refusal {
+    tracing::warn!(why, "a peer was refused");
+    Refusal { status: StatusCode::FORBIDDEN, why }
+}
+
+fn not_now(why: &dyn std::fmt::Display) -> Refusal {
+    Refusal { status: StatusCode::SERVICE_UNAVAILABLE, why: why.to_string() }
+}
+
+fn failed(why: &dyn std::fmt::Display) -> Refusal {
+    Refusal { status: StatusCode::INTERNAL_SERVER_ERROR, why: why.to_string() }
+}

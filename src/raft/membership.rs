@@ -1,0 +1,198 @@
+//! Membership: how nodes come, vote, move and go. Done by whoever leads; every other node sends the wish there.
+//!
+//! A node that joins is a learner first, catches up, and becomes a voter by itself unless it wants to stay a reader.
+//! One change at a time: openraft refuses a second one while the first is under way, and so does this.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::ChangeMembers;
+use openraft::async_runtime::WatchReceiver as _;
+use openraft::errors::{ClientWriteError, RaftError};
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use super::Raft;
+use super::members::Members;
+use super::peers::link::{Failed, Link};
+use super::peers::links::{Lane, Links};
+use super::peers::routes;
+use super::types::{Member, NodeId, TypeConfig};
+use crate::error::{Error, Result};
+
+/// How far behind the leader a learner may be when it becomes a voter, in log entries.
+const CLOSE: u64 = 1_000;
+/// How long a new leader may take to come.
+const HAND_OVER_WITHIN: Duration = Duration::from_secs(5);
+/// How long a node that was removed may take to hear it, and how often it is told.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
+const TELL_TIMES: usize = 5;
+
+/// What is wanted of the membership.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wish {
+    /// This node is to be a member, as a learner.
+    Join { id: NodeId, member: Member },
+    /// This member answers elsewhere now, or with another key.
+    Move { id: NodeId, member: Member },
+    /// This learner is to vote.
+    Promote { id: NodeId },
+    /// This member is to be one no longer.
+    Remove { id: NodeId },
+    /// This voter is to lead.
+    Transfer { id: NodeId },
+}
+
+/// The leader's hand on the membership.
+pub struct Membership {
+    pub raft: Raft,
+    pub id: NodeId,
+    pub members: Arc<Members>,
+    pub links: Arc<Links>,
+}
+
+impl Membership {
+    /// Does what is wanted. Only on the leader.
+    ///
+    /// # Errors
+    /// `Conflict` when it cannot be wanted now, `NotFound`, `NotDone` on a node that does not lead.
+    pub async fn grant(&self, wish: Wish) -> Result<()> {
+        match wish {
+            Wish::Join { id, member } | Wish::Move { id, member } => self.admit(id, member).await,
+            Wish::Promote { id } => self.promote(id).await,
+            Wish::Remove { id } => self.remove(id).await,
+            Wish::Transfer { id } => self.transfer(id).await,
+        }
+    }
+
+    /// A node that is known moves; one that is not becomes a learner.
+    async fn admit(&self, id: NodeId, member: Member) -> Result<()> {
+        match self.members.get(id) {
+            Some(known) if known == member => Ok(()),
+            Some(_) => self.change(ChangeMembers::SetNodes(BTreeMap::from([(id, member)]))).await,
+            None => self.change(ChangeMembers::AddNodes(BTreeMap::from([(id, member)]))).await,
+        }
+    }
+
+    async fn promote(&self, id: NodeId) -> Result<()> {
+        let member = self.members.get(id).ok_or(Error::NotFound("node"))?;
+        if self.members.voters().contains(&id) {
+            return Ok(());
+        }
+        if member.reader {
+            let member = Member { reader: false, ..member };
+            self.change(ChangeMembers::SetNodes(BTreeMap::from([(id, member)]))).await?;
+        }
+        self.change(ChangeMembers::AddVoterIds(BTreeSet::from([id]))).await
+    }
+
+    async fn remove(&self, id: NodeId) -> Result<()> {
+        if !self.members.has(id) {
+            return Err(Error::NotFound("node"));
+        }
+        let voters = self.members.voters();
+        if voters == [id] {
+            return Err(Error::Conflict("the last voter cannot go\nhint: stop it, and the cluster is stopped".into()));
+        }
+        if id == self.id {
+            return Err(Error::Conflict("the leader hands over before it goes".into()));
+        }
+        // it hears nothing any more once it is gone, so that somebody has to tell it
+        let link = self.members.get(id).map(|member| self.links.to(id, &member, Lane::Quick));
+        if voters.contains(&id) {
+            self.change(ChangeMembers::RemoveVoters(BTreeSet::from([id]))).await?;
+        } else {
+            self.change(ChangeMembers::RemoveNodes(BTreeSet::from([id]))).await?;
+        }
+        tracing::info!(node = id, "a node was removed");
+        if let Some(link) = link {
+            tokio::spawn(tell_removed(link));
+        }
+        Ok(())
+    }
+
+    async fn transfer(&self, id: NodeId) -> Result<()> {
+        if !self.members.voters().contains(&id) {
+            return Err(Error::Conflict(format!(
+                "node {id} does not vote\nhint: `sojourn cluster status` lists voters"
+            )));
+        }
+        if id == self.id {
+            return Ok(());
+        }
+        self.raft.trigger().transfer_leader(id).await.map_err(|e| Error::broken("leadership", e))?;
+        let led = self.raft.wait(Some(HAND_OVER_WITHIN)).current_leader(id, "the new leader").await;
+        led.map(|_| ()).map_err(|_| Error::NotDone(format!("node {id} did not come to lead")))
+    }
+
+    /// Hands leadership to the voter that is nearest, if there is another.
+    ///
+    /// # Errors
+    /// `NotDone` when nobody took it.
+    pub async fn hand_over(&self) -> Result<()> {
+        match self.nearest() {
+            Some(id) => self.transfer(id).await,
+            None => Ok(()),
+        }
+    }
+
+    fn nearest(&self) -> Option<NodeId> {
+        let metrics = self.raft.metrics();
+        let seen = metrics.borrow_watched();
+        let matched = seen.replication.as_ref()?;
+        let voters = self.members.voters();
+        let others = voters.into_iter().filter(|id| *id != self.id);
+        others.max_by_key(|id| matched.get(id).and_then(|log_id| log_id.as_ref().map(|id| id.index)))
+    }
+
+    /// Makes voters of learners that have caught up and want to vote. Only the leader finds any.
+    pub async fn promote_who_caught_up(&self) {
+        for id in self.caught_up() {
+            match self.promote(id).await {
+                Ok(()) => tracing::info!(node = id, "a node that has caught up votes now"),
+                Err(e) => tracing::debug!(node = id, error = %e, "not a voter yet"),
+            }
+        }
+    }
+
+    fn caught_up(&self) -> Vec<NodeId> {
+        let metrics = self.raft.metrics();
+        let seen = metrics.borrow_watched();
+        let (Some(matched), Some(last)) = (seen.replication.as_ref(), seen.last_log_index) else { return Vec::new() };
+        let is_close = |id: NodeId| {
+            let at = matched.get(&id).and_then(|log_id| log_id.as_ref().map(|id| id.index));
+            at.is_some_and(|at| at + CLOSE > last)
+        };
+        let learners = self.members.all().into_iter().filter(|(_, member, votes)| !votes && !member.reader);
+        learners.map(|(id, ..)| id).filter(|id| is_close(*id)).collect()
+    }
+
+    async fn change(&self, change: ChangeMembers<NodeId, Member>) -> Result<()> {
+        match self.raft.change_membership(change, false).await {
+            Ok(_) => Ok(()),
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => {
+                Err(Error::NotDone("this node does not lead".into()))
+            }
+            Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(e))) => {
+                Err(Error::Conflict(format!("{e}\nhint: try again when the change under way is through")))
+            }
+            Err(e) => Err(unknown(&e)),
+        }
+    }
+}
+
+/// Tells a node that was removed. One that does not answer finds out when it asks to be let in.
+async fn tell_removed(link: Arc<Link>) {
+    for _ in 0..TELL_TIMES {
+        match timeout(TOLD_WITHIN, link.call::<_, ()>(routes::REMOVED, &())).await {
+            Ok(Ok(()) | Err(Failed::Refused(_))) => return,
+            _ => tokio::time::sleep(TOLD_WITHIN).await,
+        }
+    }
+}
+
+fn unknown(e: &RaftError<TypeConfig, ClientWriteError<TypeConfig>>) -> Error {
+    tracing::warn!(error = %e, "a change of the membership has an unknown fate");
+    Error::FateUnknown
+}

@@ -1,0 +1,282 @@
+//! Opening: from files to a log that takes part.
+//!
+//! The log is read and the port is open before anybody is asked anything. A node that is alone leads at once; one of
+//! several comes up and follows, and is believed when it is fresh.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::WatchReceiver as _;
+use openraft::{Config, SnapshotPolicy};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use super::decider::{self, Decider, Job};
+use super::desk::{Desk, Gate};
+use super::farewell::{self, Farewells};
+use super::freshness::{Bounds, Freshness, Oracle};
+use super::join::{self, Candidate};
+use super::logtime::LogTime;
+use super::members::Members;
+use super::membership::{Membership, Wish};
+use super::network::Network;
+use super::peers::keys::{Authority, PrivateKey};
+use super::peers::links::{Links, hex};
+use super::peers::token::Token;
+use super::peers::{door, tls};
+use super::router::Router;
+use super::types::{Member, NodeId, StoredMembership};
+use super::{Raft, RaftLog, blocking, files, tenure, upkeep};
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::state::State;
+
+/// How long a node that is alone may take to read its log and lead.
+const START_WITHIN: Duration = Duration::from_secs(120);
+/// How long it may take until the leader speaks to a node that it let in: it backs off while nobody answers.
+const SPOKEN_TO_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long the first snapshot may take on its way.
+const FILLED_WITHIN: Duration = Duration::from_secs(3_600);
+
+/// What `raft` wants to be told.
+pub struct Settings {
+    /// How old answers may be.
+    pub bounds: Bounds,
+    /// The cluster's secret.
+    pub secret: String,
+    /// Where peers knock, and where they are told to: `host:port`. Without a port nobody can join.
+    pub port: Option<(TcpListener, String)>,
+    /// The token of a cluster to join, until this node is a member.
+    pub join: Option<Token>,
+    /// Whether this node never votes.
+    pub reader: bool,
+}
+
+impl Settings {
+    /// Those of a node that is alone and stays so.
+    pub fn alone(secret: &str) -> Self {
+        let bounds = Bounds { max_staleness: Duration::from_secs(1), stale_reads: Duration::ZERO };
+        Self { bounds, secret: secret.into(), port: None, join: None, reader: false }
+    }
+}
+
+impl RaftLog {
+    /// Opens the log in `dir` and the state it feeds. A new directory founds a cluster of one, unless it was made to
+    /// join. Returns when a node that is alone may decide; a member of several when it takes part.
+    ///
+    /// # Errors
+    /// When a file is damaged, used by another process, or the disk fails; says which. When the cluster to join does
+    /// not let this node in.
+    pub async fn open(dir: &Path, state: Arc<State>, clock: Arc<dyn Clock>, settings: Settings) -> Result<Arc<Self>> {
+        farewell::check(dir)?;
+        let (store, machine) = {
+            let (dir, state) = (dir.to_owned(), state.clone());
+            blocking(move || files::open(&dir, state)).await?
+        };
+        let identity = store.identity();
+        let (owed, attempts, id) = (machine.owed(), machine.attempts(), identity.node);
+        let (authority, own) = (Authority::of(settings.secret.as_bytes()), PrivateKey::of_seed(&identity.seed));
+        let links = Arc::new(Links::new(tls::connector(&authority, &own)?, &identity.cluster));
+        let raft = Raft::build(id, Arc::new(config()?), Network(links.clone()), store.clone(), machine)
+            .await
+            .map_err(|e| Error::broken("the log cannot be opened", e))?;
+        let members = Members::watch(&raft);
+        let time = Arc::new(LogTime::starting(clock.clone(), state.stamp()));
+        let (queue, jobs) = mpsc::channel(decider::QUEUE_MAX);
+        let (elsewhere, strays) = mpsc::channel(decider::QUEUE_MAX);
+        let membership = Membership { raft: raft.clone(), id, members: members.clone(), links: links.clone() };
+        let farewells = Farewells::of(dir);
+        let snapshots = dir.join("snapshots");
+        let own_member = Member {
+            address: settings.port.as_ref().map(|(_, advertise)| advertise.clone()).unwrap_or_default(),
+            key: own.public().to_vec(),
+            reader: settings.reader,
+        };
+
+        let (tenure, held) = watch::channel(None);
+        let (ending, is_over) = watch::channel(false);
+        let (closing, is_closed) = watch::channel(false);
+        let (mut tasks, mut port) = (tokio::task::JoinSet::new(), tokio::task::JoinSet::new());
+        if let Some((listener, _)) = settings.port {
+            let gate = Gate { members: members.clone(), state: state.clone(), time: time.clone() };
+            let acceptor = tls::acceptor(&authority, &own, Arc::new(gate))?;
+            let desk = Desk {
+                raft: raft.clone(),
+                id,
+                cluster: (identity.cluster, hex(&identity.cluster)),
+                secret: settings.secret.clone(),
+                members: members.clone(),
+                links: links.clone(),
+                time: time.clone(),
+                jobs: queue.clone(),
+                strays: elsewhere.clone(),
+                farewells: farewells.clone(),
+                snapshots: snapshots.clone(),
+            };
+            port.spawn(door::serve(listener, acceptor, Arc::new(desk), is_closed));
+        }
+        let watch = tenure::Watch {
+            raft: raft.clone(),
+            id,
+            members: members.clone(),
+            links: links.clone(),
+            time: time.clone(),
+            state: state.clone(),
+            is_over,
+        };
+        tasks.spawn(watch.run(tenure));
+        raft.run();
+        let is_newcomer = take_part(&raft, id, (identity.joins, &own_member), settings.join.as_ref()).await?;
+
+        members.see(&membership_of(&raft).await?);
+        let is_alone = members.voters() == [id];
+        if is_alone {
+            first_tenure(&raft, held.clone()).await?;
+            upkeep::catch_up(&raft, &time, &state).await?;
+        }
+        let oracle =
+            Oracle { raft: raft.clone(), id, members: members.clone(), links: links.clone(), time: time.clone() };
+        let fresh = Freshness::start(oracle, clock, settings.bounds);
+        let (stale, said) = (fresh.clone(), farewells.clone());
+        tasks.spawn(async move {
+            said.heard().await;
+            stale.close();
+        });
+        let (idle, rests) = watch::channel(true);
+        let decider = Decider {
+            idle,
+            raft: raft.clone(),
+            state: state.clone(),
+            time: time.clone(),
+            tenure: held.clone(),
+            elsewhere: elsewhere.downgrade(),
+        };
+        tokio::spawn(decider.run(jobs));
+        let router = Router {
+            raft: raft.clone(),
+            id,
+            members: members.clone(),
+            links: links.clone(),
+            here: queue.clone(),
+            back: elsewhere.downgrade(),
+            tenure: held.clone(),
+        };
+        tokio::spawn(router.run(strays));
+        let log = Arc::new(Self {
+            raft,
+            store,
+            state,
+            time,
+            fresh,
+            queue,
+            elsewhere,
+            snapshots,
+            owed,
+            attempts,
+            members,
+            links,
+            membership,
+            tenure: held,
+            ending,
+            idle: rests,
+            closing,
+            port: parking_lot::Mutex::new(port),
+            authority: authority.key(),
+            own: own_member,
+            is_newcomer,
+            farewells,
+            tasks: parking_lot::Mutex::new(tasks),
+        });
+        tokio::spawn(upkeep::keep_up(Arc::downgrade(&log)));
+        if is_alone {
+            crate::log::Log::refresh(&*log).await?;
+        }
+        Ok(log)
+    }
+}
+
+/// A voter stands for election when it has heard nothing for the longest of the timeouts and its own one more: a killed
+/// leader is missed for 0.55 to 0.7 s. Pre-votes keep a node that was merely slow from unseating anybody.
+fn config() -> Result<Config> {
+    let config = Config {
+        cluster_name: "sojourn".into(),
+        heartbeat_interval: 60,
+        election_timeout_min: 200,
+        election_timeout_max: 350,
+        install_snapshot_timeout: 60_000,
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: 1_000,
+        purge_batch_size: 1_000,
+        replication_lag_threshold: 20_000,
+        enable_leader_restore: Some(false),
+        enable_pre_vote: Some(true),
+        ..Config::default()
+    };
+    config.validate().map_err(|e| Error::broken("raft settings", e))
+}
+
+/// Founds a cluster of one in a new directory, or joins the one it was made for; stands for election at once when there
+/// is no other voter. Answers whether it became a member now.
+async fn take_part(raft: &Raft, id: NodeId, own: (bool, &Member), token: Option<&Token>) -> Result<bool> {
+    let wrong = |e: &dyn std::fmt::Display| Error::broken("the cluster cannot be formed", e);
+    let (joins, member) = own;
+    if !raft.is_initialized().await.map_err(|e| wrong(&e))? {
+        if !joins {
+            let founded = raft.initialize(BTreeMap::from([(id, member.clone())])).await;
+            return founded.map(|()| false).map_err(|e| wrong(&e));
+        }
+        let asked = match token {
+            Some(token) => Some(join::ask_in(token, &Candidate { id, member: member.clone() }).await),
+            None => None,
+        };
+        if let Some(Err(e)) = &asked {
+            tracing::warn!(error = %e, "not let in; perhaps this node was before, and the leader speaks to it");
+        }
+        // who was let in before, and did not live to hear it, is spoken to by the leader; whoever is let in now may get
+        // a snapshot first
+        let within = if let Some(Ok(())) = asked { FILLED_WITHIN } else { SPOKEN_TO_WITHIN };
+        let refused = asked.and_then(Result::err);
+        let wait = raft.wait(Some(within));
+        if wait.metrics(|m| m.membership_config.nodes().next().is_some(), "members").await.is_ok() {
+            return Ok(true);
+        }
+        let missing = "this node was made to join a cluster and is no member yet\nhint: start it with --join TOKEN";
+        return Err(refused.unwrap_or_else(|| Error::Broken(missing.into())));
+    }
+    if membership_of(raft).await?.voter_ids().eq([id]) {
+        raft.trigger().elect(false).await.map_err(|e| wrong(&e))?;
+    }
+    Ok(false)
+}
+
+/// What the log says of the membership, once it was read.
+async fn membership_of(raft: &Raft) -> Result<StoredMembership> {
+    let wait = raft.wait(Some(START_WITHIN));
+    let read = wait.metrics(|m| m.membership_config.nodes().next().is_some(), "members").await;
+    read.map(|metrics| (*metrics.membership_config).clone()).map_err(|e| Error::broken("the log says of no members", e))
+}
+
+/// Waits until this node may decide.
+async fn first_tenure(raft: &Raft, mut tenure: watch::Receiver<Option<u64>>) -> Result<()> {
+    let came = tokio::time::timeout(START_WITHIN, tenure.wait_for(Option::is_some)).await;
+    if came.is_ok_and(|tenure| tenure.is_ok()) {
+        return Ok(());
+    }
+    Err(match &raft.metrics().borrow_watched().running_state {
+        Err(fatal) => Error::broken("the log was opened, and failed", fatal),
+        Ok(()) => Error::Broken("the log was opened, but this node does not come to lead".into()),
+    })
+}
+
+/// What peers must know of this node, when the membership says something else.
+pub(super) fn move_wish(id: NodeId, own: &Member, known: Option<&Member>) -> Option<Wish> {
+    let known = known?;
+    let member = Member { reader: known.reader, ..own.clone() };
+    (*known != member && !own.address.is_empty()).then_some(Wish::Move { id, member })
+}
+
+/// An Op's way in.
+pub(super) type Queue = mpsc::Sender<Job>;

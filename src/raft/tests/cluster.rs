@@ -1,0 +1,150 @@
+//! Several nodes in one process, over real sockets: what one acknowledged, all have.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use super::super::{Bounds, RaftLog, Settings, Token, Wish, prepare, welcome};
+use super::{NOW, begin, user};
+use crate::clock::ManualClock;
+use crate::log::Log as _;
+use crate::state::{Key, Op, Outcome, State, UserChange, UserOutcome};
+
+struct Node {
+    log: Arc<RaftLog>,
+    state: Arc<State>,
+    _dir: tempfile::TempDir,
+}
+
+impl Node {
+    async fn open(dir: tempfile::TempDir, secret: &str, join: Option<Token>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        let address = listener.local_addr().expect("an address").to_string();
+        let state = Arc::new(State::open(dir.path()).expect("the state opens"));
+        let settings = Settings {
+            bounds: Bounds { max_staleness: Duration::from_secs(1), stale_reads: Duration::ZERO },
+            secret: secret.into(),
+            port: Some((listener, address)),
+            join,
+            reader: false,
+        };
+        let clock = Arc::new(ManualClock::at(NOW));
+        let log = RaftLog::open(dir.path(), state.clone(), clock, settings).await.expect("the log opens");
+        Self { log, state, _dir: dir }
+    }
+
+    async fn found() -> Self {
+        Self::open(directory(), "0123456789abcdef0123456789abcdef", None).await
+    }
+
+    async fn join(&self) -> Self {
+        let token = self.log.invite(1, Duration::from_secs(60)).await.expect("a token");
+        let dir = directory();
+        let welcome = welcome(&token).await.expect("a welcome");
+        prepare(dir.path(), welcome.cluster).await.expect("prepared");
+        let node = Self::open(dir, &welcome.secret, Some(token)).await;
+        node.until("it votes", |node| node.log.members.voters().contains(&node.log.node_id())).await;
+        node.log.refresh().await.expect("fresh");
+        node
+    }
+
+    async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        for _ in 0..500 {
+            if is_so(self) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{what}: never");
+    }
+
+    fn is_live(&self, sid: &str) -> bool {
+        self.state.live(&Key::session("sess:", sid), self.log.now()).is_some()
+    }
+}
+
+fn directory() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a directory")
+}
+
+async fn three() -> [Node; 3] {
+    let one = Node::found().await;
+    let two = one.join().await;
+    let three = two.join().await;
+    [one, two, three]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_any_node_acknowledged_every_node_has() {
+    let nodes = three().await;
+    for (n, node) in nodes.iter().enumerate() {
+        let sid = format!("sid{n}");
+        assert!(matches!(node.log.submit(begin(&sid, "ada", 0)).await, Ok(Outcome::Session(_))));
+        assert!(node.is_live(&sid), "whoever wrote reads it");
+        for other in &nodes {
+            other.log.refresh().await.expect("fresh");
+            assert!(other.is_live(&sid));
+        }
+    }
+    let add = |id: &str| Op::User { change: UserChange::Add(user(id, "a@example.com")), end: None };
+    assert_eq!(nodes[1].log.submit(add("u1")).await.expect("done"), Outcome::User(UserOutcome::Done));
+    let second = nodes[2].log.submit(add("u2")).await.expect("decided");
+    assert_ne!(second, Outcome::User(UserOutcome::Done), "one address, one account");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cluster_goes_on_without_its_leader() {
+    let mut nodes = Vec::from(three().await);
+    assert!(matches!(nodes[1].log.submit(begin("before", "ada", 0)).await, Ok(Outcome::Session(_))));
+    let leader = nodes.iter().position(|node| node.log.leads()).expect("somebody leads");
+    let gone = nodes.remove(leader);
+    gone.log.shutdown().await;
+    drop(gone);
+    for node in &nodes {
+        node.log.refresh().await.expect("fresh again");
+        assert!(node.is_live("before"));
+    }
+    assert!(matches!(nodes[0].log.submit(begin("after", "ada", 0)).await, Ok(Outcome::Session(_))));
+    nodes[1].log.refresh().await.expect("fresh");
+    assert!(nodes[1].is_live("after"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_removed_is_answered_no_more() {
+    let nodes = three().await;
+    let gone = nodes[1].log.node_id();
+    nodes[2].log.grant(Wish::Remove { id: gone }).await.expect("removed");
+    nodes[0].until("two are left", |node| node.log.members.all().len() == 2).await;
+    assert!(nodes[1].log.refresh().await.is_err(), "nobody tells it what is true");
+    assert!(nodes[0].log.submit(begin("after", "ada", 0)).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_good_once_and_a_directory_joins_one_cluster() {
+    let one = Node::found().await;
+    let token = one.log.invite(1, Duration::from_secs(60)).await.expect("a token");
+    let again: Token = token.text().parse().expect("the same token");
+    let told = welcome(&token).await.expect("a welcome");
+    let dir = directory();
+    prepare(dir.path(), told.cluster).await.expect("prepared");
+    let _two = Node::open(dir, &told.secret, Some(token)).await;
+    assert!(welcome(&again).await.is_err(), "it was used");
+    let other = directory();
+    prepare(other.path(), [1; 16]).await.expect("prepared");
+    assert!(prepare(other.path(), told.cluster).await.is_err(), "it was made to join another cluster");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_learner_gets_a_snapshot_of_what_the_log_has_forgotten() {
+    let one = Node::found().await;
+    for n in 0..2_000 {
+        one.log.submit(begin(&format!("sid{n}"), &format!("user{n}"), 0)).await.expect("begun");
+    }
+    one.log.snapshot().await.expect("a snapshot");
+    one.until("the log was purged", |node| node.log.store.ends().0.is_some()).await;
+    let two = one.join().await;
+    assert!((0..2_000).all(|n| two.is_live(&format!("sid{n}"))));
+    let left: Vec<_> = std::fs::read_dir(two._dir.path().join("snapshots")).expect("read").collect();
+    assert_eq!(left.len(), 1, "nothing is left of how it came: {left:?}");
+}

@@ -1,0 +1,137 @@
+//! Cluster: three processes that were joined by a token from the command line, and what happens when one is killed.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::harness::{PASSWORD, Visitor};
+use crate::program::{PATIENCE, Place, Program, Starting};
+
+/// A place whose peer port stays the same over restarts.
+fn place() -> Place {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
+    Place::new().with("SOJOURN_CLUSTER_LISTEN", &free.to_string())
+}
+
+fn ready(starting: Starting) -> Program {
+    starting.ready().unwrap_or_else(|ended| panic!("the node did not start: {}", ended.log))
+}
+
+/// The nodes as one of them sees them.
+fn nodes(place: &Place) -> Vec<Value> {
+    place.json(&["cluster", "status"]).as_array().expect("a list").clone()
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < until, "never: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn votes(place: &Place, count: usize) -> bool {
+    nodes(place).iter().filter(|node| node["role"] != "learner" && node["answers"] == true).count() == count
+}
+
+/// Three places, each with a node; the second joined by a flag, the third by a file.
+fn three() -> ([Place; 3], Vec<Program>) {
+    let places = [place(), place(), place()];
+    let one = places[0].start();
+    let token = places[0].done(&["cluster", "token", "--uses", "2", "--ttl", "10m"]).trim().to_owned();
+    let two = ready(places[1].spawn_with(&["serve", "--join", &token]));
+    let file = places[2].file("token");
+    std::fs::write(&file, &token).expect("is written");
+    let three = ready(places[2].spawn_with(&["serve", "--join-file", file.to_str().expect("is text")]));
+    until("all vote", || votes(&places[0], 3));
+    for node in [&one, &two, &three] {
+        assert!(!node.log().contains(&token[13..]), "a token is in a log");
+    }
+    (places, vec![one, two, three])
+}
+
+async fn signed_up(node: &Program) -> Visitor {
+    let mut ada = node.visitor();
+    ada.sign_up("ada@example.com").await;
+    assert_eq!(ada.sign_in("ada@example.com", PASSWORD).await.status(), StatusCode::OK);
+    ada
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_of_three_processes_may_be_killed() {
+    let (places, mut programs) = three();
+    let ada = signed_up(&programs[1]).await;
+    for at in 0..3 {
+        let leader = nodes(&places[at]).iter().position(|node| node["role"] == "leader").expect("somebody leads");
+        let own =
+            |place: &Place| nodes(place).iter().position(|node| node["is_this"] == true).expect("it lists itself");
+        let leader = places.iter().position(|place| own(place) == leader).expect("it is one of them");
+        let others: Vec<String> = (0..3).filter(|at| *at != leader).map(|at| programs[at].url.clone()).collect();
+        programs.remove(leader).kill();
+        let (killed, mut written) = (Instant::now(), None);
+        while written.is_none() || killed.elapsed() < Duration::from_secs(3) {
+            for url in &others {
+                assert!(ada.at_url(url).is_signed_in().await, "a check failed {:?} after", killed.elapsed());
+            }
+            if written.is_none() && ada.at_url(&others[0]).patch(&json!({"at": at})).await.status() == StatusCode::OK {
+                written = Some(killed.elapsed());
+            }
+            assert!(killed.elapsed() < PATIENCE, "nobody takes a write");
+        }
+        println!("writes came back after {written:?}");
+        programs.insert(leader, places[leader].start());
+        until("it is back", || votes(&places[leader], 3));
+        let mut there = ada.at_url(&programs[leader].url);
+        assert_eq!(there.session().await.expect("it is signed in")["data"]["at"], at);
+    }
+    for node in programs {
+        assert_eq!(node.stop(), Some(0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_are_told_to_lead_to_go_and_to_leave() {
+    let (places, mut programs) = three();
+    let ada = signed_up(&programs[0]).await;
+    let id = |at: usize| places[at].json(&["healthcheck"])["node"].as_str().expect("an id").to_owned();
+    places[0].done(&["cluster", "transfer", &id(1)]);
+    until("it leads", || nodes(&places[1]).iter().any(|node| node["is_this"] == true && node["role"] == "leader"));
+    let told = places[1].done(&["cluster", "leave"]);
+    assert!(told.contains("no member any more"), "{told}");
+    let mut gone = programs.remove(1);
+    assert_eq!(gone.wait().code(), Some(0), "{}", gone.log());
+    let refused = places[1].refused();
+    assert_eq!(refused.status, Some(1));
+    assert!(refused.log.contains("this node left its cluster") && refused.log.contains("hint: "), "{}", refused.log);
+    places[0].done(&["cluster", "remove", &id(2)]);
+    let mut gone = programs.remove(1);
+    assert_eq!(gone.wait().code(), Some(1), "{}", gone.log());
+    assert!(gone.log().contains("this node was removed from its cluster"), "{}", gone.log());
+    assert_eq!(nodes(&places[0]).len(), 1);
+    assert!(ada.at_url(&programs[0].url).is_signed_in().await);
+    let unknown = places[0].run(&["cluster", "remove", "1"]);
+    assert!(unknown.status == 1 && unknown.err.contains("`sojourn cluster status`"), "{}", unknown.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_killed_while_it_joins_is_healed_by_the_same_command() {
+    let first = place();
+    let one = first.start();
+    let ada = signed_up(&one).await;
+    for wait_ms in [0, 20, 60, 120, 200, 400] {
+        let second = place();
+        let token = first.done(&["cluster", "token"]).trim().to_owned();
+        let starting = second.spawn_with(&["serve", "--join", &token]);
+        // wherever this hits: the same command must bring it up
+        std::thread::sleep(Duration::from_millis(wait_ms));
+        starting.kill();
+        let two = ready(second.spawn_with(&["serve", "--join", &token]));
+        assert!(ada.at_url(&two.url).is_signed_in().await);
+        until("it votes", || votes(&first, 2));
+        second.done(&["cluster", "leave"]);
+        until("it is gone", || nodes(&first).len() == 1);
+    }
+    assert_eq!(one.stop(), Some(0));
+}
