@@ -63,6 +63,14 @@ impl Log for Alone {
     fn refresh(&self) -> Answer<'_, Result<()>> {
         Box::pin(async { Ok(()) })
     }
+
+    fn refresh_or_bear(&self) -> Answer<'_, Result<()>> {
+        self.refresh()
+    }
+
+    fn is_alone(&self) -> bool {
+        true
+    }
 }
 
 impl Identity {
