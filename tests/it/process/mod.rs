@@ -14,3 +14,5 @@ mod kills;
 mod private;
 mod stop;
 mod witness;
+
+pub use dice::Dice;
