@@ -22,6 +22,7 @@ use super::peers::routes;
 use super::types::NodeId;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::planted::{self, Bug};
 
 /// The longest a question may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -82,7 +83,7 @@ impl Freshness {
 
     /// Whether what is applied here is at most `max_staleness` old. Read first, then ask.
     pub fn is_fresh(&self) -> bool {
-        self.age_us() < self.staleness_us.load(Ordering::Relaxed)
+        self.age_us() < self.staleness_us.load(Ordering::Relaxed) || planted::has(Bug::SkipFreshness)
     }
 
     fn age_us(&self) -> i64 {

@@ -67,6 +67,11 @@ impl Machine {
         self.applied
     }
 
+    /// Takes everything up to there for applied: a bug on purpose.
+    pub fn believe(&mut self, committed: Option<LogId>) {
+        self.applied = self.applied.max(committed);
+    }
+
     /// About how many bytes of log were applied since the last snapshot: what a start has to read again. A start that
     /// finds much counts it too, so that a node that is often restarted does not owe more and more.
     pub fn owed(&self) -> Arc<AtomicU64> {

@@ -82,7 +82,7 @@ impl Client {
             Act::End => self.request(Method::POST, slot, "/api/v1/signout"),
             Act::SignUp(_) | Act::SignIn(_) | Act::EndByOther => unreachable!("it is done elsewhere"),
         };
-        let request = request.header(COOKIE, who.header(act != Act::Glance));
+        let request = request.header(COOKIE, who.header_for(&act));
         let began_us = self.record.now_us();
         let said = match answer(request).await {
             Ok((StatusCode::NO_CONTENT, ..)) if act == Act::End => Said::Done,
@@ -100,7 +100,7 @@ impl Client {
     /// Ends `other` by another session of the same person.
     pub async fn end_by(&self, slot: usize, (by, other): (&Cookies, &Cookies)) -> Said {
         let request = self.request(Method::DELETE, slot, "/api/v1/sessions?others=true");
-        let request = request.header(COOKIE, by.header(true));
+        let request = request.header(COOKIE, by.header_for(&Act::EndByOther));
         let began_us = self.record.now_us();
         let said = match answer(request).await {
             Ok((StatusCode::OK, ..)) => Said::Done,
@@ -125,9 +125,10 @@ impl Client {
 }
 
 impl Cookies {
-    fn header(&self, wrote: bool) -> String {
+    /// What is sent with this: only a glance does not say that somebody wrote a moment ago.
+    fn header_for(&self, act: &Act) -> String {
         let mut pairs: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        pairs.extend(wrote.then(|| WROTE.to_owned()));
+        pairs.extend((*act != Act::Glance).then(|| WROTE.to_owned()));
         pairs.join("; ")
     }
 }

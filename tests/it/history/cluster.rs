@@ -189,6 +189,17 @@ impl Cluster {
         self.nodes(at).await?.into_iter().find(|node| node.is_this).map(|node| node.id)
     }
 
+    /// Removes the members that run nowhere, as the node of slot `by` is told.
+    pub async fn forget_the_gone(&self, by: usize) {
+        let running = self.running();
+        for node in self.nodes(by).await.unwrap_or_default() {
+            if self.slot_of(&node.address).is_none_or(|slot| !running.contains(&slot)) {
+                let said = self.ask(by, Request::ClusterRemove { id: node.id }).await;
+                println!("node {} is gone and is removed: {said:?}", node.id);
+            }
+        }
+    }
+
     fn slot_of(&self, address: &str) -> Option<usize> {
         (0..SLOTS).find(|at| self.slots[*at].lock().spec.advertise == address)
     }

@@ -23,6 +23,8 @@ const REST: Duration = Duration::from_secs(12);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
     KillLeader,
+    /// The leader is back before anybody misses it.
+    Blink,
     KillOther,
     KillAll,
     PauseLeader,
@@ -46,9 +48,11 @@ enum Fault {
 
 use Fault::*;
 
+type Class = (&'static str, &'static [Fault]);
+
 /// The faults by class. At least one of each class bites, or the run has failed.
-const CLASSES: [(&str, &[Fault]); 7] = [
-    ("kill", &[KillLeader, KillAll, KillOther]),
+const CLASSES: [Class; 7] = [
+    ("kill", &[KillLeader, KillAll, Blink, KillOther]),
     ("pause", &[PauseLeader, PauseOther]),
     ("cut both ways", &[CutOffLeader, CutOffOther]),
     ("cut one way", &[MuteLeader, DeafOther, DeafLeader, MuteOther]),
@@ -66,6 +70,9 @@ pub struct Harm {
 impl Harm {
     /// A class that never bit.
     pub fn spared(&self) -> Option<&'static str> {
+        if !only().is_empty() {
+            return None;
+        }
         let bit = |fault: &Fault| self.done.get(fault).is_some_and(|(_, bit)| *bit > 0);
         CLASSES.iter().find(|(_, faults)| !faults.iter().any(bit)).map(|(name, _)| *name)
     }
@@ -87,10 +94,14 @@ impl fmt::Display for Harm {
 pub async fn run(cluster: &Arc<Cluster>, dice: &mut Dice, long: Duration) -> Harm {
     let begun = Instant::now();
     let mut harm = Harm::default();
+    let only = only();
     for round in 0.. {
         let mut deck: Vec<&[Fault]> = CLASSES.iter().map(|(_, faults)| *faults).collect();
+        if !only.is_empty() {
+            deck = only.chunks(1).collect();
+        }
         while !deck.is_empty() {
-            let spared = harm.spared().is_some() && round < 3;
+            let spared = only.is_empty() && harm.spared().is_some() && round < 3;
             if begun.elapsed() > long && !spared {
                 return harm;
             }
@@ -111,6 +122,13 @@ pub async fn run(cluster: &Arc<Cluster>, dice: &mut Dice, long: Duration) -> Har
     harm
 }
 
+/// The faults that `TEST_FAULTS` names, when not all are wanted.
+fn only() -> Vec<Fault> {
+    let named = std::env::var("TEST_FAULTS").unwrap_or_default();
+    let all = CLASSES.iter().flat_map(|(_, faults)| faults.iter().copied());
+    all.filter(|fault| named.split(',').any(|name| name == format!("{fault:?}"))).collect()
+}
+
 fn pick(dice: &mut Dice, of: usize) -> usize {
     usize::try_from(dice.below(of as u64)).expect("is small")
 }
@@ -125,6 +143,10 @@ async fn strike(cluster: &Arc<Cluster>, dice: &mut Dice, fault: Fault) -> bool {
     let other = others[pick(dice, others.len())];
     match fault {
         KillLeader => kill(cluster, dice, vec![leader]).await,
+        Blink => {
+            cluster.kill(leader);
+            cluster.open(leader).await.is_ok()
+        }
         KillOther => kill(cluster, dice, vec![other]).await,
         KillAll => kill(cluster, dice, cluster.running()).await,
         PauseLeader => pause(cluster, dice, leader).await,
@@ -205,6 +227,7 @@ async fn replace(cluster: &Cluster, victim: usize, by: usize) -> bool {
         if let Err(why) = cluster.grow(vacant).await {
             println!("node {vacant} does not join: {why}");
             cluster.kill(vacant);
+            cluster.forget_the_gone(victim).await;
             return false;
         }
     }

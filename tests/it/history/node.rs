@@ -21,7 +21,7 @@ const SPEC: &str = "SOJOURN_HISTORY_NODE";
 /// What it says when its doors are open.
 const READY: &str = "history: ready";
 /// How long it may take to start on a busy machine.
-const START_WITHIN: Duration = Duration::from_secs(40);
+const START_WITHIN: Duration = Duration::from_secs(15);
 /// How long a command may take.
 const ASK_WITHIN: Duration = Duration::from_secs(8);
 
@@ -79,7 +79,9 @@ impl Process {
             Err(why) => {
                 let _ = child.kill();
                 let _ = child.wait();
-                Err(format!("it did not start ({why})"))
+                let log = std::fs::read_to_string(log_of(&spec.data)).unwrap_or_default();
+                let last: Vec<&str> = log.lines().rev().take(12).collect();
+                Err(format!("it did not start ({why}); its log backwards: {last:#?}"))
             }
         }
     }
