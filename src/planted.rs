@@ -29,7 +29,7 @@ pub enum Bug {
     LeaderRestore,
     /// A snapshot is poured into what is there.
     MergeSnapshot,
-    /// The database of users does not know what it has applied.
+    /// A start does not know what the snapshot and the database of users hold.
     ForgetApplied,
     /// A start takes what was committed for applied.
     SkipReplay,

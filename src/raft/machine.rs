@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use super::snapshots::Attempt;
 use super::store::weight;
 use super::types::{self, Applied, LogId, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::planted::{self, Bug};
 use crate::state::{Generation, Record, State, UserOutcome, codec, files, snapshot};
 
 /// A snapshot, as openraft hands it around.
@@ -58,6 +59,9 @@ impl Machine {
             let head = machine.state.load(&path)?;
             (machine.applied, machine.membership) = codec::decode(&head.label)?;
             remove_older(&path);
+        }
+        if planted::has(Bug::ForgetApplied) {
+            machine.applied = None;
         }
         Ok(machine)
     }
@@ -111,6 +115,10 @@ impl RaftStateMachine<TypeConfig> for Machine {
     {
         let mut chunks = entries.ready_chunks(APPLY_MAX);
         while let Some(chunk) = chunks.next().await {
+            if planted::has(Bug::EarlyTenure) && chunk.iter().flatten().all(|(_, responder)| responder.is_none()) {
+                // followers take their time, so that there is something that a new leader has not applied
+                tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+            }
             let mut records = Vec::with_capacity(chunk.len());
             let mut waiting = Vec::with_capacity(chunk.len());
             for item in chunk {

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use super::client::{Client, Cookies};
 use super::cluster::Cluster;
 use super::record::{Act, Record, Said};
+use crate::harness::eventually;
 use crate::process::Dice;
 
 /// People who live at once.
@@ -33,6 +34,7 @@ struct World {
     people: AtomicU32,
     sessions: AtomicUsize,
     numbers: AtomicI64,
+    kept: AtomicUsize,
     is_over: AtomicBool,
 }
 
@@ -51,6 +53,7 @@ impl Crowd {
             people: AtomicU32::new(0),
             sessions: AtomicUsize::new(0),
             numbers: AtomicI64::new(0),
+            kept: AtomicUsize::new(0),
             is_over: AtomicBool::new(false),
         });
         let mut people = JoinSet::new();
@@ -58,6 +61,12 @@ impl Crowd {
             people.spawn(world.clone().live(dice.split()));
         }
         Self { world, people }
+    }
+
+    /// Waits until everybody has a session that is kept.
+    pub async fn lives(&self) {
+        let kept = async || self.world.kept.load(Ordering::SeqCst) == PEOPLE;
+        eventually("everybody has a session", kept).await;
     }
 
     /// Lets everybody finish, and asks every node for what it holds.
@@ -102,6 +111,7 @@ impl World {
             if kept.is_none() {
                 self.both_hands(&client, &mine, &mut dice).await;
                 kept = Some((client, mine));
+                self.kept.fetch_add(1, Ordering::SeqCst);
                 continue;
             }
             let other = if dice.below(3) == 0 { self.signed_in(&client, &email, &mut dice).await } else { None };

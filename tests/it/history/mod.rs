@@ -32,7 +32,9 @@ async fn what_clients_saw_under_faults_keeps_the_promises() {
     let mut dice = Dice::of(seed);
     let cluster = cluster::Cluster::start().await;
     let crowd = life::Crowd::start(&cluster, &mut dice);
+    crowd.lives().await;
     let harm = nemesis::run(&cluster, &mut dice, Duration::from_secs(secs)).await;
+    assert_eq!(harm.broken, Vec::<String>::new(), "TEST_SEED={seed}; logs: {}", cluster.keep_logs());
     cluster.heal().await;
     let record = crowd.end(&cluster).await;
     let found = check::violations(&record);
@@ -40,7 +42,7 @@ async fn what_clients_saw_under_faults_keeps_the_promises() {
     println!("{harm}");
     println!("{} violations", found.len());
     let shown: Vec<&String> = found.iter().take(20).collect();
-    if !found.is_empty() || harm.spared().is_some() {
+    if !found.is_empty() || harm.spared().is_some() || std::env::var_os("TEST_KEEP").is_some() {
         cluster.keep_logs();
     }
     assert!(found.is_empty(), "TEST_SEED={seed}: {} violations: {shown:#?}", found.len());

@@ -65,6 +65,8 @@ const CLASSES: [Class; 7] = [
 #[derive(Default)]
 pub struct Harm {
     done: BTreeMap<Fault, (usize, usize)>,
+    /// Nodes that did not come back from what every node has to come back from.
+    pub broken: Vec<String>,
 }
 
 impl Harm {
@@ -108,7 +110,13 @@ pub async fn run(cluster: &Arc<Cluster>, dice: &mut Dice, long: Duration) -> Har
             let faults = deck.swap_remove(pick(dice, deck.len()));
             // in the first round what is worst
             let fault = faults[if round == 0 { 0 } else { pick(dice, faults.len()) }];
-            let bit = strike(cluster, dice, fault).await;
+            let bit = match strike(cluster, dice, fault).await {
+                Ok(bit) => bit,
+                Err(why) => {
+                    harm.broken.push(format!("after {fault:?} {why}"));
+                    return harm;
+                }
+            };
             let (tried, bitten) = harm.done.entry(fault).or_default();
             *tried += 1;
             *bitten += usize::from(bit);
@@ -134,21 +142,25 @@ fn pick(dice: &mut Dice, of: usize) -> usize {
 }
 
 /// Does one thing, and undoes what does not undo itself. Answers whether it bit.
-async fn strike(cluster: &Arc<Cluster>, dice: &mut Dice, fault: Fault) -> bool {
-    let Some(leader) = cluster.leader().await else { return false };
+///
+/// # Errors
+/// When a node does not come back.
+async fn strike(cluster: &Arc<Cluster>, dice: &mut Dice, fault: Fault) -> Result<bool, String> {
+    let Some(leader) = cluster.leader().await else { return Ok(false) };
     let others: Vec<usize> = cluster.awake().into_iter().filter(|at| *at != leader).collect();
     if others.is_empty() {
-        return false;
+        return Ok(false);
     }
     let other = others[pick(dice, others.len())];
-    match fault {
-        KillLeader => kill(cluster, dice, vec![leader]).await,
+    Ok(match fault {
+        KillLeader => kill(cluster, dice, vec![leader]).await?,
         Blink => {
             cluster.kill(leader);
-            cluster.open(leader).await.is_ok()
+            cluster.open(leader).await?;
+            true
         }
-        KillOther => kill(cluster, dice, vec![other]).await,
-        KillAll => kill(cluster, dice, cluster.running()).await,
+        KillOther => kill(cluster, dice, vec![other]).await?,
+        KillAll => kill(cluster, dice, cluster.running()).await?,
         PauseLeader => pause(cluster, dice, leader).await,
         PauseOther => pause(cluster, dice, other).await,
         CutOffLeader => cut(cluster, dice, &ways(leader, &[Way::Out, Way::In])).await,
@@ -165,31 +177,26 @@ async fn strike(cluster: &Arc<Cluster>, dice: &mut Dice, fault: Fault) -> bool {
         WallAndKillAll => {
             let years = if dice.below(2) == 0 { YEARS_10_MS } else { -YEARS_10_MS };
             cluster.set_wall_off(leader, years);
-            let bit = kill(cluster, dice, cluster.running()).await;
+            let bit = kill(cluster, dice, cluster.running()).await?;
             hold(dice, 500).await;
             cluster.set_wall_off(leader, 0);
             bit
         }
-    }
+    })
 }
 
 async fn hold(dice: &mut Dice, least_ms: u64) {
     tokio::time::sleep(Duration::from_millis(least_ms + dice.below(1_000))).await;
 }
 
-async fn kill(cluster: &Arc<Cluster>, dice: &mut Dice, victims: Vec<usize>) -> bool {
+async fn kill(cluster: &Arc<Cluster>, dice: &mut Dice, victims: Vec<usize>) -> Result<bool, String> {
     victims.iter().for_each(|at| cluster.kill(*at));
-    if victims.len() < cluster.running().len() + 1 {
-        hold(dice, 300).await;
-    }
+    hold(dice, 300).await;
     let opened = join_all(victims.iter().map(|at| cluster.open(*at))).await;
     for (at, opened) in victims.iter().zip(opened) {
-        if let Err(why) = opened {
-            println!("node {at} does not come back: {why}");
-            return false;
-        }
+        opened.map_err(|why| format!("node {at} does not come back: {why}"))?;
     }
-    true
+    Ok(true)
 }
 
 async fn pause(cluster: &Cluster, dice: &mut Dice, victim: usize) -> bool {
@@ -262,7 +269,9 @@ async fn transfer(cluster: &Cluster, leader: usize, other: usize) -> bool {
 }
 
 async fn set_wall(cluster: &Cluster, dice: &mut Dice, victim: usize) -> bool {
-    for ms in [YEARS_10_MS, -YEARS_10_MS, 0] {
+    // never twice to the same moment: whoever believed it the first time would not notice
+    let further_ms = i64::try_from(dice.below(86_400_000)).expect("is small") * 365;
+    for ms in [YEARS_10_MS + further_ms, -YEARS_10_MS - further_ms, 0] {
         cluster.set_wall_off(victim, ms);
         hold(dice, 300).await;
     }
