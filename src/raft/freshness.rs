@@ -204,6 +204,7 @@ async fn ask_for_ever(fresh: Weak<Freshness>, oracle: Oracle, mut waiting: mpsc:
                 askers.retain(|asker| asker.since.elapsed() < ANSWER_WITHIN);
             }
         }
+        oracle.members.lose(unanswered_since.is_some_and(|since| since.elapsed() > every * 4));
         let is_long = unanswered_since.is_some_and(|since| since.elapsed() > ANSWER_WITHIN);
         fresh.is_unanswered.store(is_long, Ordering::Relaxed);
     }

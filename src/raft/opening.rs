@@ -85,7 +85,7 @@ impl RaftLog {
         let (owed, attempts) = (machine.owed(), machine.attempts());
         let keys = (Authority::of(settings.secret.as_bytes()), PrivateKey::of_seed(&identity.seed));
         let links = Arc::new(Links::new(tls::connector(&keys.0, &keys.1)?, &identity.cluster));
-        let members = Arc::new(Members::default());
+        let members = Arc::new(Members::unknown());
         let network = Network { links: links.clone(), members: members.clone() };
         let raft = Raft::build(identity.node, Arc::new(config()?), network, store.clone(), machine)
             .await
