@@ -33,6 +33,8 @@
 //!   its user's present epoch.
 //! - An ended session leaves a tombstone until its absolute deadline, so no late write revives it.
 //! - A read is believed only if this node asked the leader recently enough: read first, then check.
+//! - Whoever wrote something carries a mark for as long as any node may be behind; a node that is shown it asks first.
+//! - A node that joins never founds a cluster, and one that was removed never serves again.
 //! - Passwords are hashed on threads of their own; disks are written off the async threads; every queue has a bound.
 //!
 //! # Deliberately absent

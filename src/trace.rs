@@ -108,16 +108,16 @@ mod tests {
     }
 
     #[test]
-    fn openraft_speaks_only_to_warn_unless_it_is_named() {
+    fn openraft_speaks_only_of_errors_unless_it_is_named() {
         let speak = || {
-            tracing::info!(target: "openraft::core", "chatter");
-            tracing::warn!(target: "openraft::core", "trouble");
+            tracing::warn!(target: "openraft::core", "chatter");
+            tracing::error!(target: "openraft::core", "trouble");
         };
         for said in [DEFAULT, "debug"] {
             let lines = written(said, Reader::Person, speak);
             assert!(lines.contains("trouble") && !lines.contains("chatter"), "{said}: {lines}");
         }
-        assert!(written("info,openraft=info", Reader::Person, speak).contains("chatter"));
+        assert!(written("info,openraft=warn", Reader::Person, speak).contains("chatter"));
     }
 
     #[test]

@@ -40,6 +40,10 @@ const LOT_BYTES: usize = 1 << 20;
 const LOT_MAX: usize = 512;
 /// Records that may be on their way at once.
 const FLIGHTS_MAX: usize = 128;
+/// Bytes of them: no further one departs when they have as many.
+const FLYING_BYTES: usize = 64 << 20;
+/// How long nothing is proposed after something was not taken.
+const REST: Duration = Duration::from_millis(10);
 /// How long an Op waits for a leader that may decide.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -100,6 +104,7 @@ struct Flight {
     jobs: Vec<(Job, Outcome)>,
     changes: Vec<bool>,
     keys: Vec<Key>,
+    bytes: usize,
     landing: Landing,
 }
 
@@ -121,6 +126,10 @@ pub struct Decider {
     pub idle: watch::Sender<bool>,
     /// Brings Ops to another leader when this node may not decide.
     pub elsewhere: mpsc::WeakSender<Job>,
+    /// Bytes of records that are decided and not applied: `memory_max` counts them, too.
+    pub flying: usize,
+    /// Nothing departs before: what was proposed last was not taken.
+    pub rests_until: Option<Instant>,
 }
 
 impl Decider {
@@ -132,12 +141,13 @@ impl Decider {
         let mut arrived = Vec::new();
         let (mut open, mut led) = (true, true);
         while open || !waiting.is_empty() || !flights.is_empty() {
+            let left = self.rest_left();
             tokio::select! {
                 biased;
                 Some(flight) = flights.next() => self.land(flight, &mut held, &mut waiting),
                 got = queue.recv_many(&mut arrived, BATCH_MAX), if open && waiting.len() < QUEUE_MAX => open = got > 0,
                 changed = self.tenure.changed(), if led => led = changed.is_ok(),
-                () = tokio::time::sleep(PATIENCE / 4), if !waiting.is_empty() => {}
+                () = tokio::time::sleep(left), if !waiting.is_empty() => {}
             }
             waiting.extend(arrived.drain(..));
             if !led {
@@ -158,6 +168,12 @@ impl Decider {
             self.rest(flights.is_empty());
         }
         self.rest(true);
+    }
+
+    /// How long to wait until something may depart, or has waited too long.
+    fn rest_left(&self) -> Duration {
+        let left = self.rests_until.map(|until| until.saturating_duration_since(Instant::now()));
+        left.filter(|left| !left.is_zero()).unwrap_or(PATIENCE / 4)
     }
 
     fn rest(&self, rests: bool) {
@@ -184,10 +200,13 @@ impl Decider {
         held: &mut HashSet<Key>,
     ) -> Option<BoxFuture<'static, Flight>> {
         let term = (*self.tenure.borrow_and_update())?;
+        if self.flying >= FLYING_BYTES || self.rests_until.is_some_and(|until| Instant::now() < until) {
+            return None;
+        }
         let generation = self.state.generation();
         let stamp = self.time.stamp();
         let mut granted = grant(waiting, held, |op| keys(op, &generation.entries, stamp)).into_iter();
-        let mut view = View::new(&generation.entries, stamp);
+        let mut view = View::new(&generation.entries, stamp).beside(self.flying as u64);
         let mut record = Record { stamp, changes: Vec::new() };
         let (mut jobs, mut changes, mut taken, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for (job, keys) in granted.by_ref() {
@@ -209,7 +228,8 @@ impl Decider {
             return None;
         }
         held.extend(taken.iter().cloned());
-        let flight = move |landing| Flight { jobs, changes, keys: taken, landing };
+        self.flying += bytes;
+        let flight = move |landing| Flight { jobs, changes, keys: taken, bytes, landing };
         let landing = if record.changes.is_empty() { self.confirm(term) } else { self.propose(record, term).await };
         Some(landing.map(flight).boxed())
     }
@@ -242,7 +262,8 @@ impl Decider {
         .boxed()
     }
 
-    fn land(&self, flight: Flight, held: &mut HashSet<Key>, waiting: &mut VecDeque<Job>) {
+    fn land(&mut self, flight: Flight, held: &mut HashSet<Key>, waiting: &mut VecDeque<Job>) {
+        self.flying -= flight.bytes;
         for key in &flight.keys {
             held.remove(key);
         }
@@ -259,6 +280,8 @@ impl Decider {
                 flight.jobs.into_iter().for_each(|(job, _)| waiting.push_back(job));
             }
             Landing::NotAppended => {
+                // a leader that hears from no majority takes nothing: asking it at once again would only keep it busy
+                self.rests_until = Some(Instant::now() + REST);
                 for (job, _) in flight.jobs.into_iter().rev() {
                     waiting.push_front(job);
                 }

@@ -6,6 +6,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, Bytes};
 use futures_util::FutureExt as _;
@@ -18,6 +19,7 @@ use openraft::async_runtime::WatchReceiver as _;
 use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::AsyncWriteExt as _;
+use tokio::sync::watch;
 
 use super::decider::{Decided, Job};
 use super::farewell::Farewells;
@@ -46,6 +48,10 @@ const QUESTION_MAX: usize = 8 << 20;
 /// Most bytes of what stands in front of a snapshot.
 const HEAD_MAX: u32 = 1 << 20;
 
+/// How long a wish is said again while nobody does anything about it, and how often.
+const GRANTED_WITHIN: Duration = Duration::from_secs(10);
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+
 /// What answers.
 pub struct Desk {
     pub raft: Raft,
@@ -62,6 +68,8 @@ pub struct Desk {
     /// Ops for whoever leads.
     pub strays: Queue,
     pub farewells: Arc<Farewells>,
+    /// The term in which this node may decide.
+    pub tenure: watch::Receiver<Option<u64>>,
     /// Where snapshots lie.
     pub snapshots: PathBuf,
 }
@@ -78,6 +86,9 @@ impl door::Desk for Desk {
             let from = self.admitted(&caller, &question)?;
             let body = question.into_body();
             match route.as_str() {
+                routes::READ | routes::OPS | routes::WISH | routes::REMOVED if from.is_none() => {
+                    Err(forbidden("no member of this cluster".into()))
+                }
                 routes::APPEND => self.append(from, body).await,
                 routes::VOTE => self.vote(from, body).await,
                 routes::PRE_VOTE => self.pre_vote(from, body).await,
@@ -148,6 +159,10 @@ impl Desk {
 
     async fn read(&self, from: Option<NodeId>, body: Incoming) -> Answered {
         let question: ReadQuestion = read(body, QUESTION_MAX).await?;
+        // before its tenure a leader may not know yet what time it is
+        if self.tenure.borrow().is_none() {
+            return Err(not_now(&"this node does not lead"));
+        }
         let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await.map_err(|e| not_now(&e))?;
         if let Some(from) = from {
             self.time.note_wall(from, question.wall_ms);
@@ -221,8 +236,22 @@ impl Desk {
         Membership { raft, id: self.id, members, links }
     }
 
-    /// Has a wish granted by whoever leads.
+    /// Has a wish granted by whoever leads, before long: the token that was used for it is gone.
     async fn granted(&self, wish: Wish) -> Answered {
+        let begun = Instant::now();
+        loop {
+            match self.try_granted(wish.clone()).await {
+                Err(refusal)
+                    if refusal.status == StatusCode::SERVICE_UNAVAILABLE && begun.elapsed() < GRANTED_WITHIN =>
+                {
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+                granted => return granted,
+            }
+        }
+    }
+
+    async fn try_granted(&self, wish: Wish) -> Answered {
         let leader = self.raft.metrics().borrow_watched().current_leader;
         let leader = leader.ok_or_else(|| not_now(&"no leader is known at the moment"))?;
         if leader == self.id {

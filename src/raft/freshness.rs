@@ -4,14 +4,14 @@
 //! `max_staleness` and the index is applied, the node may answer reads; a process that was paused wakes up stale. One
 //! question is in flight at a time and those who come later share the next one.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver as _;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Raft;
 use super::logtime::LogTime;
@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::planted::{self, Bug};
 
-/// The longest a question may take.
+/// How long somebody waits for an answer; a try that is under way then is waited for.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// How long one leader may take; then it is asked again, or the next one.
 const ONE_ANSWER_WITHIN: Duration = Duration::from_millis(500);
@@ -45,7 +45,11 @@ pub struct Bounds {
     pub stale_reads: Duration,
 }
 
-type Asker = oneshot::Sender<bool>;
+/// Somebody who waits for an answer.
+struct Asker {
+    answer: oneshot::Sender<bool>,
+    since: Instant,
+}
 
 /// When this node last asked a question that was answered.
 pub struct Freshness {
@@ -116,7 +120,8 @@ impl Freshness {
     /// # Errors
     /// `NotDone` when no leader with a quorum answers in time.
     pub async fn refresh(&self) -> Result<()> {
-        let (asker, answer) = oneshot::channel();
+        let (sender, answer) = oneshot::channel();
+        let asker = Asker { answer: sender, since: Instant::now() };
         let full = || Error::NotDone("too many requests wait for the leader".into());
         self.askers.try_send(asker).map_err(|_| full())?;
         match answer.await {
@@ -136,25 +141,16 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    /// Asks until there is an answer and its index is applied; answers when, by the boot clock, the question that was
-    /// answered had been sent.
+    /// Asks once. When there is an answer and its index is applied, answers when, by the boot clock, the question had
+    /// been sent.
     async fn ask(&self) -> Option<i64> {
-        let asked = async {
-            loop {
-                let (sent_at, _) = self.time.clocks();
-                let leader = self.raft.metrics().borrow_watched().current_leader;
-                let answered = match leader {
-                    Some(leader) if leader == self.id => self.ask_here().await,
-                    Some(leader) => self.ask_there(leader, sent_at).await,
-                    None => None,
-                };
-                if answered.is_some() {
-                    return sent_at;
-                }
-                tokio::time::sleep(ASK_AGAIN).await;
-            }
+        let (sent_at, _) = self.time.clocks();
+        let leader = self.raft.metrics().borrow_watched().current_leader?;
+        let answered = match leader == self.id {
+            true => timeout(ONE_ANSWER_WITHIN, self.ask_here()).await.ok()?,
+            false => self.ask_there(leader, sent_at).await,
         };
-        timeout(ANSWER_WITHIN, asked).await.ok()
+        answered.map(|()| sent_at)
     }
 
     async fn ask_here(&self) -> Option<()> {
@@ -174,32 +170,43 @@ impl Oracle {
     }
 }
 
-async fn ask_for_ever(
-    fresh: std::sync::Weak<Freshness>,
-    oracle: Oracle,
-    mut waiting: mpsc::Receiver<Asker>,
-    every: Duration,
-) {
+/// Everybody who waits shares the next question, and the one after it if nobody answers that, until they have waited
+/// long enough.
+async fn ask_for_ever(fresh: Weak<Freshness>, oracle: Oracle, mut waiting: mpsc::Receiver<Asker>, every: Duration) {
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut askers = Vec::new();
+    let mut askers: Vec<Asker> = Vec::new();
+    let mut unanswered_since = None;
     loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            got = waiting.recv_many(&mut askers, WAITING_MAX) => if got == 0 { return },
+        if askers.is_empty() {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                got = waiting.recv_many(&mut askers, WAITING_MAX) => if got == 0 { return },
+            }
+        } else {
+            tokio::time::sleep(ASK_AGAIN).await;
+            askers.extend(std::iter::from_fn(|| waiting.try_recv().ok()));
         }
         if fresh.strong_count() == 0 {
             return;
         }
         let sent_at = oracle.ask().await;
         let Some(fresh) = fresh.upgrade() else { return };
-        fresh.is_unanswered.store(sent_at.is_none(), Ordering::Relaxed);
-        if let Some(sent_at) = sent_at {
-            fresh.asked_at_us.fetch_max(sent_at, Ordering::AcqRel);
+        match sent_at {
+            Some(sent_at) => {
+                unanswered_since = None;
+                fresh.asked_at_us.fetch_max(sent_at, Ordering::AcqRel);
+                // whoever stopped waiting does not want to know
+                askers.drain(..).for_each(|asker| _ = asker.answer.send(true));
+            }
+            None => {
+                unanswered_since.get_or_insert_with(Instant::now);
+                // dropped, they know
+                askers.retain(|asker| asker.since.elapsed() < ANSWER_WITHIN);
+            }
         }
-        for asker in askers.drain(..) {
-            // whoever stopped waiting does not want to know
-            let _ = asker.send(sent_at.is_some());
-        }
+        oracle.members.lose(unanswered_since.is_some_and(|since| since.elapsed() > every * 4));
+        let is_long = unanswered_since.is_some_and(|since| since.elapsed() > ANSWER_WITHIN);
+        fresh.is_unanswered.store(is_long, Ordering::Relaxed);
     }
 }

@@ -140,7 +140,9 @@ impl LogTime {
         let walls = self.walls_us(voters);
         let median_us = median(&walls);
         let agree = walls.iter().filter(|wall| (*wall - median_us).abs() <= AGREE_US).count();
-        self.offset_us.store(median_us, Ordering::Relaxed);
+        // from the last stamp on it advances, too, and does not wait for the wall clocks to come up to it
+        let least_us = self.last.load(Ordering::Relaxed).saturating_mul(1_000) - self.clock.boot_us();
+        self.offset_us.store(median_us.max(least_us), Ordering::Relaxed);
         self.is_set.store(true, Ordering::Relaxed);
         2 * agree > voters.len() + 1
     }
@@ -196,6 +198,16 @@ mod tests {
     #[test]
     fn it_never_starts_below_the_last_stamp() {
         let (clock, time) = starting(START + YEAR_MS);
+        assert_eq!(time.now(), START + YEAR_MS);
+        clock.advance(5);
+        assert_eq!(time.now(), START + YEAR_MS + 5);
+    }
+
+    #[test]
+    fn wall_clocks_in_the_past_do_not_make_it_stand_still() {
+        let (clock, time) = starting(START + YEAR_MS);
+        clock.jump_wall(-10 * YEAR_MS);
+        assert!(time.settle(&[]), "a node that is alone agrees with itself");
         assert_eq!(time.now(), START + YEAR_MS);
         clock.advance(5);
         assert_eq!(time.now(), START + YEAR_MS + 5);

@@ -86,10 +86,12 @@ impl RaftLog {
         let (owed, attempts) = (machine.owed(), machine.attempts());
         let keys = (Authority::of(settings.secret.as_bytes()), PrivateKey::of_seed(&identity.seed));
         let links = Arc::new(Links::new(tls::connector(&keys.0, &keys.1)?, &identity.cluster));
-        let raft = Raft::build(identity.node, Arc::new(config()?), Network(links.clone()), store.clone(), machine)
+        let members = Arc::new(Members::unknown());
+        let network = Network { links: links.clone(), members: members.clone() };
+        let raft = Raft::build(identity.node, Arc::new(config()?), network, store.clone(), machine)
             .await
             .map_err(|e| Error::broken("the log cannot be opened", e))?;
-        let members = Members::watch(&raft);
+        members.follow(&raft);
         let time = Arc::new(LogTime::starting(clock.clone(), state.stamp()));
         let core = Core { raft, id: identity.node, members, links, time, state };
         let own = settings.member(&keys.1);

@@ -115,7 +115,9 @@ impl Router {
         let asked = timeout(ANSWER_WITHIN, leader.call::<_, Vec<Fate>>(routes::OPS, &ops)).await;
         let fates = match asked {
             Ok(Ok(fates)) if fates.len() == batch.len() => fates,
-            Ok(Err(Failed::Unsent(why) | Failed::Refused(why))) => return self.later(batch, &why).await,
+            Ok(Err(Failed::Unsent(why) | Failed::Refused(why) | Failed::NotNow(why))) => {
+                return self.later(batch, &why).await;
+            }
             _ if planted::has(Bug::RetryUnknown) => return self.later(batch, "nobody knows").await,
             _ => return batch.into_iter().for_each(|job| job.refuse(Error::FateUnknown)),
         };

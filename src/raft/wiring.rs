@@ -98,6 +98,7 @@ impl Core {
             jobs: wires.queue.clone(),
             strays: wires.elsewhere.clone(),
             farewells,
+            tenure: wires.tenure.clone(),
             snapshots,
         }
     }
@@ -132,6 +133,8 @@ impl Core {
             tenure: wires.tenure.clone(),
             idle,
             elsewhere: wires.elsewhere.downgrade(),
+            flying: 0,
+            rests_until: None,
         }
     }
 

@@ -49,6 +49,9 @@ pub enum Failed {
     /// The peer refused, and did nothing.
     #[error("refused: {0}")]
     Refused(String),
+    /// The peer did nothing, and might do it later.
+    #[error("not now: {0}")]
+    NotNow(String),
 }
 
 /// Who is called.
@@ -132,8 +135,11 @@ impl Link {
         self.disowned.store(false, Ordering::Relaxed);
         let status = response.status();
         let body = read(response).await.map_err(|e| lost(&e))?;
-        if status != StatusCode::OK {
-            return Err(Failed::Refused(String::from_utf8_lossy(&body).into_owned()));
+        let why = || String::from_utf8_lossy(&body).into_owned();
+        match status {
+            StatusCode::OK => {}
+            StatusCode::SERVICE_UNAVAILABLE => return Err(Failed::NotNow(why())),
+            _ => return Err(Failed::Refused(why())),
         }
         codec::decode(&body).map_err(|e| lost(&e))
     }
@@ -145,14 +151,14 @@ impl Link {
             return Ok(sender.clone());
         }
         *open = None;
-        self.down.store(true, Ordering::Relaxed);
         let unsent = |why: String| Failed::Unsent(format!("{}: {why}", self.target.address));
-        let connected =
-            timeout(CONNECT_WITHIN, self.connect()).await.map_err(|_| unsent("no connection in time".into()))?;
-        let sender = connected.map_err(|e| unsent(e.to_string()))?;
-        *open = Some(sender.clone());
-        self.down.store(false, Ordering::Relaxed);
-        Ok(sender)
+        let connected = match timeout(CONNECT_WITHIN, self.connect()).await {
+            Ok(connected) => connected.map_err(|e| unsent(e.to_string())),
+            Err(_) => Err(unsent("no connection in time".into())),
+        };
+        self.down.store(connected.is_err(), Ordering::Relaxed);
+        *open = connected.as_ref().ok().cloned();
+        connected
     }
 
     async fn connect(&self) -> io::Result<SendRequest<Sent>> {

@@ -135,3 +135,56 @@ async fn a_node_that_is_killed_while_it_joins_is_healed_by_the_same_command() {
     }
     assert_eq!(one.stop(), Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_learner_answers_and_votes_once_it_is_told() {
+    let (first, second) = (place(), place());
+    let one = first.start();
+    let token = first.done(&["cluster", "token"]).trim().to_owned();
+    let two = ready(second.spawn_with(&["serve", "--join", &token, "--learner"]));
+    let ada = signed_up(&two).await;
+    let role = |place: &Place| {
+        let seen = nodes(place).into_iter().find(|node| node["is_this"] == true).expect("it lists itself");
+        (seen["role"].as_str().expect("a role").to_owned(), seen["id"].to_string())
+    };
+    let third = place();
+    let token = first.done(&["cluster", "token"]).trim().to_owned();
+    let three = ready(third.spawn_with(&["serve", "--join", &token]));
+    until("whoever wants to vote does", || votes(&third, 2));
+    third.done(&["cluster", "leave"]);
+    drop(three);
+    let (learner, id) = role(&second);
+    assert_eq!(learner, "learner");
+    assert_eq!(two.stop(), Some(0));
+    let mut there = ada.at_url(&one.url);
+    assert_eq!(there.patch(&json!({"n": 1})).await.status(), StatusCode::OK, "no write waits for a learner");
+    let two = second.start();
+    assert_eq!(role(&second).0, "learner");
+    assert_eq!(there.at_url(&two.url).session().await.expect("it is signed in")["data"]["n"], 1);
+    first.done(&["cluster", "promote", &id]);
+    until("it votes", || votes(&second, 2));
+    for node in [one, two] {
+        assert_eq!(node.stop(), Some(0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_a_cluster_begins_a_new_one_that_grows() {
+    let (places, programs) = three();
+    let ada = signed_up(&programs[2]).await;
+    let file = places[1].file("monday").display().to_string();
+    places[1].done(&["backup", &file]);
+    let fresh = place();
+    fresh.done(&["restore", &file, "--keep-sessions"]);
+    let one = fresh.start();
+    let token = fresh.done(&["cluster", "token"]).trim().to_owned();
+    let second = place();
+    let two = ready(second.spawn_with(&["serve", "--join", &token]));
+    until("it votes", || votes(&fresh, 2));
+    assert_eq!(nodes(&second).len(), 2, "none of the old nodes came along");
+    for node in [&one, &two] {
+        assert!(ada.at_url(&node.url).is_signed_in().await);
+    }
+    assert_eq!(ada.at_url(&two.url).patch(&json!({"n": 1})).await.status(), StatusCode::OK);
+    assert_ne!(fresh.json(&["healthcheck"])["cluster"], places[0].json(&["healthcheck"])["cluster"]);
+}
