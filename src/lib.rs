@@ -19,7 +19,7 @@
 //! | 3 doors | [`web`], [`control`] | `identity` (`web`), ground; never `state`, `raft`, each other |
 //! | 2 rooms | [`identity`]; beside it [`raft`] | `state`, `log`, ground |
 //! | 1 cellar | [`state`], [`log`] | ground |
-//! | 0 ground | [`clock`] [`random`] [`config`] [`limits`] [`error`] [`trace`] | std and crates |
+//! | 0 ground | [`clock`] [`random`] [`config`] [`limits`] [`error`] [`trace`] [`planted`] | std and crates |
 //!
 //! One crate, one room: warp and minijinja only in `web`; openraft and redb only in `raft`; moka and rusqlite only in
 //! `state`; argon2 only in `identity/passwords.rs`; bincode only in `state/codec.rs`.
@@ -50,6 +50,7 @@ pub mod identity;
 pub mod limits;
 pub mod log;
 pub mod node;
+pub mod planted;
 pub mod raft;
 pub mod random;
 pub mod state;

@@ -11,18 +11,19 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("cli", &["node", "config", "control", "trace", "limits", "clock", "random", "error"]),
     ("node", &["web", "control", "identity", "raft", "state", "log", "config", "clock", "random", "limits", "error"]),
-    ("web", &["identity", "config", "clock", "random", "limits", "error"]),
+    ("web", &["identity", "config", "clock", "random", "limits", "error", "planted"]),
     ("control", &["log", "clock", "random", "limits", "error"]),
-    ("identity", &["state", "log", "config", "clock", "random", "limits", "error"]),
-    ("raft", &["state", "log", "clock", "random", "limits", "error"]),
+    ("identity", &["state", "log", "config", "clock", "random", "limits", "error", "planted"]),
+    ("raft", &["state", "log", "clock", "random", "limits", "error", "planted"]),
     ("log", &["state", "clock", "error"]),
-    ("state", &["clock", "error", "limits"]),
+    ("state", &["clock", "error", "limits", "planted"]),
     ("trace", &["error"]),
     ("config", &["limits", "error"]),
     ("limits", &[]),
     ("random", &[]),
     ("error", &[]),
     ("clock", &[]),
+    ("planted", &[]),
 ];
 
 /// Crates that one room alone may name.

@@ -16,6 +16,7 @@ use super::cookie::Verified;
 use super::{Identity, User, express};
 use crate::clock::Millis;
 use crate::error::{Error, Result};
+use crate::planted::{self, Bug};
 use crate::state::{Entry, Glance, Key, UserRow};
 
 /// The cookies a browser sent that concern us: undecoded values, in the order sent.
@@ -156,13 +157,19 @@ impl Identity {
         }
         let Some(Verified { sid, outdated }) = self.signer.verify(first) else { return Ok(Visitor::default()) };
         let now = self.now();
+        let was_fresh = planted::has(Bug::FreshnessFirst) && self.log.is_fresh();
+        if was_fresh {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
         let mut look = self.look(&sid, now);
         if matches!(look, Look::Nothing) {
             self.log.refresh().await?;
             look = self.look(&sid, self.now());
-        } else if !self.log.is_fresh() {
+        } else if !was_fresh && !self.log.is_fresh() {
             self.log.refresh_or_bear().await?;
-            look = self.look(&sid, self.now());
+            if !planted::has(Bug::KeepStaleRead) {
+                look = self.look(&sid, self.now());
+            }
         }
         let (session, row) = match look {
             Look::Session(session, row) => (session, row),

@@ -24,6 +24,7 @@ use super::logtime::LogTime;
 use super::store::change_weight;
 use super::types::{Applied, TypeConfig};
 use crate::error::{Error, Result};
+use crate::planted::{self, Bug};
 use crate::state::decide::{View, decide, keys};
 use crate::state::{Entries, Key, Op, Outcome, Record, State};
 
@@ -274,6 +275,9 @@ impl Decider {
                     let said = if changed { users.next().flatten() } else { None };
                     job.answer(Decided { outcome: said.map_or(outcome, Outcome::User), index });
                 }
+            }
+            Landing::Unknown if planted::has(Bug::RetryUnknown) => {
+                flight.jobs.into_iter().for_each(|(job, _)| waiting.push_back(job));
             }
             Landing::NotAppended => {
                 // a leader that hears from no majority takes nothing: asking it at once again would only keep it busy

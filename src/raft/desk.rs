@@ -86,6 +86,9 @@ impl door::Desk for Desk {
             let from = self.admitted(&caller, &question)?;
             let body = question.into_body();
             match route.as_str() {
+                routes::READ | routes::OPS | routes::WISH | routes::REMOVED if from.is_none() => {
+                    Err(forbidden("no member of this cluster".into()))
+                }
                 routes::APPEND => self.append(from, body).await,
                 routes::VOTE => self.vote(from, body).await,
                 routes::PRE_VOTE => self.pre_vote(from, body).await,

@@ -19,6 +19,7 @@ use super::shelf::{newest, path_at, remove_drafts, remove_older};
 use super::snapshots::Attempt;
 use super::store::weight;
 use super::types::{self, Applied, LogId, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::planted::{self, Bug};
 use crate::state::{Generation, Record, State, UserOutcome, codec, files, snapshot};
 
 /// A snapshot, as openraft hands it around.
@@ -59,12 +60,20 @@ impl Machine {
             (machine.applied, machine.membership) = codec::decode(&head.label)?;
             remove_older(&path);
         }
+        if planted::has(Bug::ForgetApplied) {
+            machine.applied = None;
+        }
         Ok(machine)
     }
 
     /// The last log entry that the snapshot holds.
     pub fn applied(&self) -> Option<LogId> {
         self.applied
+    }
+
+    /// Takes everything up to there for applied: a bug on purpose.
+    pub fn believe(&mut self, committed: Option<LogId>) {
+        self.applied = self.applied.max(committed);
     }
 
     /// About how many bytes of log were applied since the last snapshot: what a start has to read again. A start that
@@ -106,6 +115,10 @@ impl RaftStateMachine<TypeConfig> for Machine {
     {
         let mut chunks = entries.ready_chunks(APPLY_MAX);
         while let Some(chunk) = chunks.next().await {
+            if planted::has(Bug::EarlyTenure) && chunk.iter().flatten().all(|(_, responder)| responder.is_none()) {
+                // followers take their time, so that there is something that a new leader has not applied
+                tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+            }
             let mut records = Vec::with_capacity(chunk.len());
             let mut waiting = Vec::with_capacity(chunk.len());
             for item in chunk {

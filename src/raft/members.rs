@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 
@@ -20,10 +21,18 @@ struct Seen {
 }
 
 /// The membership that is in force on this node.
-#[derive(Default)]
-pub struct Members(ArcSwap<Seen>);
+pub struct Members {
+    seen: ArcSwap<Seen>,
+    /// See [`Members::is_unknown`].
+    is_lost: AtomicBool,
+}
 
 impl Members {
+    /// Nobody is known yet.
+    pub fn unknown() -> Self {
+        Self { seen: ArcSwap::default(), is_lost: AtomicBool::new(true) }
+    }
+
     /// Follows what the log of `raft` says, as long as there is one.
     pub fn follow(self: &Arc<Self>, raft: &Raft) {
         let mut metrics = raft.metrics();
@@ -45,39 +54,45 @@ impl Members {
         let members: HashMap<NodeId, Member> = stored.nodes().map(|(id, member)| (*id, member.clone())).collect();
         let key = |(id, member): (&NodeId, &Member)| member.key.as_slice().try_into().ok().map(|key| (key, *id));
         let ids = members.iter().filter_map(key).collect();
-        self.0.store(Arc::new(Seen { ids, voters: stored.voter_ids().collect(), members }));
+        self.seen.store(Arc::new(Seen { ids, voters: stored.voter_ids().collect(), members }));
     }
 
     /// A member.
     pub fn get(&self, id: NodeId) -> Option<Member> {
-        self.0.load().members.get(&id).cloned()
+        self.seen.load().members.get(&id).cloned()
     }
 
     /// Who holds this key.
     pub fn holder(&self, key: &PublicKey) -> Option<NodeId> {
-        self.0.load().ids.get(key).copied()
+        self.seen.load().ids.get(key).copied()
     }
 
-    /// Whether the log has not said yet who belongs here, or not by which key: a node that has just joined, or that
-    /// joined a restored one, takes whoever the authority vouches for.
+    /// Whether the log may not have said yet who belongs here, or by which key: on a node that has just joined, that
+    /// joined a restored one, or that has not heard lately how far the log is. Whoever leads may have come meanwhile, so
+    /// that such a node follows whoever the authority vouches for; Raft itself keeps those away who were removed.
     pub fn is_unknown(&self) -> bool {
-        let seen = self.0.load();
-        seen.ids.len() < seen.members.len() || seen.members.is_empty()
+        let seen = self.seen.load();
+        self.is_lost.load(Ordering::Relaxed) || seen.ids.len() < seen.members.len() || seen.members.is_empty()
+    }
+
+    /// Whether this node has not heard lately how far the log is.
+    pub fn lose(&self, is_lost: bool) {
+        self.is_lost.store(is_lost, Ordering::Relaxed);
     }
 
     /// Whether this node is a member.
     pub fn has(&self, id: NodeId) -> bool {
-        self.0.load().members.contains_key(&id)
+        self.seen.load().members.contains_key(&id)
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.0.load().members.len()
+        self.seen.load().members.len()
     }
 
     /// Everybody, in the order of their ids, and whether each votes.
     pub fn all(&self) -> Vec<(NodeId, Member, bool)> {
-        let seen = self.0.load();
+        let seen = self.seen.load();
         let mut all: Vec<_> =
             seen.members.iter().map(|(id, member)| (*id, member.clone(), seen.voters.contains(id))).collect();
         all.sort_by_key(|(id, ..)| *id);
@@ -86,6 +101,6 @@ impl Members {
 
     /// The voters.
     pub fn voters(&self) -> Vec<NodeId> {
-        self.0.load().voters.clone()
+        self.seen.load().voters.clone()
     }
 }

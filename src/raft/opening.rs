@@ -30,6 +30,7 @@ use super::wiring::{Core, Wires, wires};
 use super::{Raft, RaftLog, blocking, files, upkeep};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::planted::{self, Bug};
 use crate::state::State;
 
 /// How long a node that is alone may take to read its log and lead.
@@ -85,7 +86,7 @@ impl RaftLog {
         let (owed, attempts) = (machine.owed(), machine.attempts());
         let keys = (Authority::of(settings.secret.as_bytes()), PrivateKey::of_seed(&identity.seed));
         let links = Arc::new(Links::new(tls::connector(&keys.0, &keys.1)?, &identity.cluster));
-        let members = Arc::new(Members::default());
+        let members = Arc::new(Members::unknown());
         let network = Network { links: links.clone(), members: members.clone() };
         let raft = Raft::build(identity.node, Arc::new(config()?), network, store.clone(), machine)
             .await
@@ -173,10 +174,10 @@ fn config() -> Result<Config> {
         election_timeout_max: 350,
         install_snapshot_timeout: 60_000,
         snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: 1_000,
-        purge_batch_size: 1_000,
+        max_in_snapshot_log_to_keep: if planted::FREQUENT_SNAPSHOTS { 20 } else { 1_000 },
+        purge_batch_size: if planted::FREQUENT_SNAPSHOTS { 1 } else { 1_000 },
         replication_lag_threshold: 20_000,
-        enable_leader_restore: Some(false),
+        enable_leader_restore: Some(planted::has(Bug::LeaderRestore)),
         enable_pre_vote: Some(true),
         ..Config::default()
     };

@@ -20,6 +20,7 @@ use super::peers::messages::Fate;
 use super::peers::routes;
 use super::types::NodeId;
 use crate::error::Error;
+use crate::planted::{self, Bug};
 use crate::state::Op;
 
 /// Ops that are sent in one question.
@@ -117,6 +118,7 @@ impl Router {
             Ok(Err(Failed::Unsent(why) | Failed::Refused(why) | Failed::NotNow(why))) => {
                 return self.later(batch, &why).await;
             }
+            _ if planted::has(Bug::RetryUnknown) => return self.later(batch, "nobody knows").await,
             _ => return batch.into_iter().for_each(|job| job.refuse(Error::FateUnknown)),
         };
         let last = fates.iter().map(|fate| if let Fate::Decided { index, .. } = fate { *index } else { 0 }).max();

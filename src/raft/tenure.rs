@@ -20,6 +20,7 @@ use super::peers::links::{Lane, Links};
 use super::peers::routes;
 use super::types::NodeId;
 use crate::clock::Millis;
+use crate::planted::{self, Bug};
 use crate::state::State;
 
 /// How long the others may take to tell what their clocks say.
@@ -67,6 +68,9 @@ impl Watch {
     }
 
     async fn has_applied_own_term(&self, term: u64) -> bool {
+        if planted::has(Bug::EarlyTenure) {
+            return true;
+        }
         match self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
             Ok(linearizer) if decider::leads(&linearizer, term) => linearizer.await_ready(&self.raft).await.is_ok(),
             _ => false,

@@ -12,11 +12,12 @@ use openraft::async_runtime::WatchReceiver as _;
 use super::logtime::{self, LogTime};
 use super::types::NodeId;
 use super::{Raft, RaftLog, blocking, meters};
+use crate::planted;
 use crate::state::{Record, State};
 
 /// The log may grow by this much before a snapshot is worth it, bytes; or by a share of what entries use, when that is
 /// more: a start reads the snapshot and then the log after it, and both must be quick.
-const SNAPSHOT_EVERY: u64 = 32 << 20;
+const SNAPSHOT_EVERY: u64 = if planted::FREQUENT_SNAPSHOTS { 32 << 10 } else { 32 << 20 };
 const SNAPSHOT_SHARE: u64 = 4;
 
 /// How old the newest stamp in the log may become, milliseconds of log time.

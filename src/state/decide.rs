@@ -15,6 +15,7 @@ use super::facts::{Facts, Signed};
 use super::json;
 use super::key::Key;
 use crate::clock::Millis;
+use crate::planted::{self, Bug};
 
 /// Anonymous sessions may use this share of `memory_max`, in percent, so that people can still sign in.
 const ANONYMOUS_SHARE: u64 = 75;
@@ -275,6 +276,9 @@ fn end(view: &View<'_>, keys: &[Key], effects: &mut Vec<Effect>) -> Outcome {
 
 /// A tombstone that lasts as long as the session could have: no late write brings it back.
 fn bury(key: Key, facts: &Facts, now: Millis) -> Effect {
+    if planted::has(Bug::DropTombstone) {
+        return Effect::Remove(key);
+    }
     Effect::Put(key, Entry::dead(facts.absolute, now))
 }
 

@@ -7,10 +7,11 @@
 use hyper::StatusCode;
 
 use super::{Door, Reply, Request, origin, reply};
+use crate::planted::{self, Bug};
 
 /// Whether the sender wrote something a moment ago, perhaps on another node.
 pub fn is_marked(door: &Door, request: &Request) -> bool {
-    !door.identity.is_alone() && request.has_cookie(door.settings.marker)
+    !planted::has(Bug::IgnoreOwnWrites) && !door.identity.is_alone() && request.has_cookie(door.settings.marker)
 }
 
 /// The reply, with the cookie if the request may have changed something.

@@ -293,3 +293,20 @@ async fn an_account_made_on_one_node_is_found_by_commands_on_the_next() {
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert!(body(response).await["detail"].is_string());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_missed_how_its_leader_came_follows_it_all_the_same() {
+    let mut cluster = Cluster::start(3).await;
+    let ada = cluster.nodes[0].person("ada@example.com").await;
+    cluster.nodes[2].stop().await;
+    let late = cluster.nodes.remove(2);
+    cluster.grow().await;
+    let id = cluster.nodes[2].id().await;
+    assert_eq!(cluster.nodes[0].ask(Request::ClusterTransfer { id }).await, Ok(Response::Done));
+    cluster.nodes.push(late);
+    cluster.nodes[3].restart().await;
+    let node = &cluster.nodes[3];
+    eventually("ready", async || node.visitor().get("/readyz").await.status() == StatusCode::OK).await;
+    assert!(ada.moved_to(node).is_signed_in().await);
+    assert_eq!(node.peers().await.len(), 4);
+}

@@ -13,6 +13,7 @@ mod enumeration;
 mod harness;
 mod headers;
 mod health;
+mod history;
 mod lifetimes;
 mod links;
 mod origin;

@@ -95,6 +95,11 @@ impl Store {
         (tail.purged, tail.last)
     }
 
+    /// The last entry that was known to be committed when the store was opened, or is now.
+    pub fn committed(&self) -> Option<LogId> {
+        self.0.shared.tail.lock().committed
+    }
+
     /// Who this node is.
     pub fn identity(&self) -> Identity {
         self.0.identity

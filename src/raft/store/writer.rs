@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::rows::{self, broken};
 use super::tail::Tail;
+use crate::planted::{self, Bug};
 use crate::raft::types::{Entry, Flushed, LogId, Vote};
 use crate::state::codec;
 
@@ -175,7 +176,10 @@ impl Writer {
         None
     }
 
-    fn serve(&mut self, group: Group) {
+    fn serve(&mut self, mut group: Group) {
+        if planted::has(Bug::AckBeforeFsync) {
+            group.wishes = acknowledged_early(group.wishes);
+        }
         let result = self.shared.check().and_then(|()| {
             self.commit(&group.wishes).inspect_err(|e| self.shared.fail(&format!("the log cannot be written: {e}")))
         });
@@ -307,6 +311,24 @@ impl Writer {
             Wish::Purge(_) => {}
         }
     }
+}
+
+/// Says that entries are written, and takes its time to write them.
+fn acknowledged_early(wishes: Vec<Wish>) -> Vec<Wish> {
+    let mut appends = 0;
+    let told = wishes.into_iter().map(|wish| match wish {
+        Wish::Append(entries, flushed) => {
+            flushed.io_completed(Ok(()));
+            appends += 1;
+            Wish::Append(entries, Flushed::noop())
+        }
+        other => other,
+    });
+    let told = told.collect();
+    if appends > 0 {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    told
 }
 
 /// Wishes that share a transaction.

@@ -136,6 +136,22 @@ async fn a_token_is_good_once_and_a_directory_joins_one_cluster() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_does_not_know_the_leader_keeps_nobody_from_joining() {
+    let one = Node::found().await;
+    assert!(matches!(one.log.submit(begin("a", "ada", 0)).await, Ok(Outcome::Session(_))));
+    for n in 0..2_000 {
+        one.log.submit(begin(&format!("sid{n}"), &format!("user{n}"), 0)).await.expect("begun");
+    }
+    one.log.snapshot().await.expect("a snapshot");
+    one.until("the log was purged", |node| node.log.store.ends().0.is_some()).await;
+    let two = one.join().await;
+    one.log.grant(Wish::Transfer { id: two.log.node_id() }).await.expect("handed over");
+    two.until("it decides", |node| node.log.leads()).await;
+    let three = two.join().await;
+    assert!(three.is_live("a"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_learner_gets_a_snapshot_of_what_the_log_has_forgotten() {
     let one = Node::found().await;
     for n in 0..2_000 {

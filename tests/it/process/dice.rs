@@ -11,6 +11,11 @@ impl Dice {
         (Self(seed), seed)
     }
 
+    /// Dice from this seed.
+    pub fn of(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// Other dice, for somebody who throws beside us.
     pub fn split(&mut self) -> Self {
         Self(self.next())

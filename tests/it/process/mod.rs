@@ -16,3 +16,5 @@ mod private;
 mod proxied;
 mod stop;
 mod witness;
+
+pub use dice::Dice;
