@@ -99,6 +99,9 @@ impl Job {
     }
 }
 
+/// An Op's way in.
+pub type Queue = mpsc::Sender<Job>;
+
 /// A record on its way: what it decided, and which keys it holds.
 struct Flight {
     jobs: Vec<(Job, Outcome)>,

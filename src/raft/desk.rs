@@ -21,7 +21,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
 
-use super::decider::{Decided, Job};
+use super::decider::{Decided, Job, Queue};
 use super::farewell::Farewells;
 use super::join::{Candidate, Welcome};
 use super::logtime::LogTime;
@@ -35,7 +35,6 @@ use super::peers::messages::{Fate, ReadAnswer, ReadQuestion, Status};
 use super::peers::routes;
 use super::peers::tls::Guests;
 use super::types::{NodeId, SnapshotMeta, TypeConfig, Vote};
-use super::wiring::Queue;
 use super::{Raft, blocking};
 use crate::error::{Error, Result};
 use crate::random;

@@ -42,7 +42,7 @@ use crate::clock::Millis;
 use crate::error::{Error, Result};
 use crate::log::{Answer, Log};
 use crate::state::{Op, Outcome, State};
-use decider::Job;
+use decider::{Job, Queue};
 use farewell::Farewells;
 pub use farewell::{Farewell, check as check_farewell};
 pub use freshness::Bounds;
@@ -63,7 +63,6 @@ use snapshots::Attempt;
 pub use store::Counters;
 use store::Store;
 use types::Member;
-use wiring::Queue;
 
 /// The handle on this node's log.
 type Raft = types::Raft<Machine>;

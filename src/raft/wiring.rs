@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use super::Raft;
-use super::decider::{self, Decider, Job};
+use super::decider::{self, Decider, Queue};
 use super::desk::{Desk, Gate};
 use super::farewell::Farewells;
 use super::freshness::Oracle;
@@ -18,9 +18,6 @@ use super::router::Router;
 use super::tenure::Watch;
 use super::types::NodeId;
 use crate::state::State;
-
-/// An Op's way in.
-pub type Queue = mpsc::Sender<Job>;
 
 /// What the log holds of the wires.
 pub struct Wires {
