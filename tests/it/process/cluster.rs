@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::{PASSWORD, Visitor};
@@ -187,4 +188,36 @@ async fn a_backup_of_a_cluster_begins_a_new_one_that_grows() {
     }
     assert_eq!(ada.at_url(&two.url).patch(&json!({"n": 1})).await.status(), StatusCode::OK);
     assert_ne!(fresh.json(&["healthcheck"])["cluster"], places[0].json(&["healthcheck"])["cluster"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_was_paused_wakes_up_and_believes_nothing_old() {
+    let (places, programs) = three();
+    let leads = |place: &Place| nodes(place).iter().any(|node| node["is_this"] == true && node["role"] == "leader");
+    for round in 0..2 {
+        let mut ada = programs[round].visitor();
+        ada.sign_up(&format!("ada{round}@example.com")).await;
+        assert_eq!(ada.sign_in(&format!("ada{round}@example.com"), PASSWORD).await.status(), StatusCode::OK);
+        let mut paused = None;
+        until("somebody leads", || {
+            paused = places.iter().position(leads);
+            paused.is_some()
+        });
+        let (paused, other) = paused.map(|paused| (&programs[paused], &programs[(paused + 1) % 3])).expect("somebody");
+        assert!(ada.at_url(&paused.url).is_signed_in().await);
+        paused.signal(Signal::STOP);
+        let began = Instant::now();
+        while ada.at_url(&other.url).post("/api/v1/signout", &json!({})).await.status() != StatusCode::NO_CONTENT {
+            assert!(began.elapsed() < PATIENCE, "nobody ends the session");
+        }
+        let ended = Instant::now();
+        // what was asked before the pause may be answered for as long as it may be old
+        std::thread::sleep(Duration::from_secs(1).saturating_sub(ended.elapsed()));
+        paused.signal(Signal::CONT);
+        for _ in 0..50 {
+            let status = ada.at_url(&paused.url).get("/profile").await.status();
+            assert!([StatusCode::UNAUTHORIZED, StatusCode::SERVICE_UNAVAILABLE].contains(&status), "{status}");
+        }
+        until("all are back", || votes(&places[0], 3));
+    }
 }
