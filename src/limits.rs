@@ -28,6 +28,9 @@ pub const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(75);
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most connections of one listener; the next one waits.
 pub const CONNECTIONS_MAX: usize = 10_000;
+/// Most of them from one address (IPv6: /64), so that one client cannot take all; the next one is closed. This machine
+/// and trusted proxies are not counted.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = CONNECTIONS_MAX / 4;
 /// Most requests at once on one HTTP/2 connection.
 pub const STREAMS_MAX: u32 = 100;
 /// How often a silent HTTP/2 peer is asked whether it lives, and how long it may take to say so.
@@ -51,6 +54,9 @@ pub const EMAIL_BYTES_MAX: usize = 254;
 pub const NAME_CHARS_MAX: usize = 100;
 /// Most passwords that wait to be hashed; the next one is told to come back.
 pub const HASH_QUEUE_MAX: usize = 64;
+/// Longest time that a refused sign-in is drawn out to, so that accounts with an imported hash are not told from those
+/// that do not exist. bcrypt of cost 13 fits.
+pub const REFUSAL_MAX: Duration = Duration::from_secs(1);
 /// How long a one-time link is good for.
 pub const LINK_LIFETIME: Duration = Duration::from_secs(3_600);
 

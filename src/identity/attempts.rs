@@ -1,14 +1,15 @@
 //! Attempts: how often something may be tried, counted in the log so that no node and no restart forgets.
 //!
 //! A try is taken *before* the password is hashed, so a burst cannot slip through, and a refused one costs neither a
-//! hash nor a log entry. The right password gives the tries back. Nobody is locked out for good: waits double up to a
+//! hash nor a log entry. The right password gives the tries back, and so does an end in which nothing was looked at or
+//! done (503), so that an overload locks nobody out. Nobody is locked out for good: waits double up to a
 //! bound. Accounts are counted by what the address normalises to, known or not; clients by address, IPv6 by its /64.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Client, Identity};
+use super::{Client, Identity, SECURITY};
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::state::{Budget, Forgiven, Key, Op, Outcome};
@@ -21,7 +22,7 @@ impl Identity {
     pub(super) async fn try_password(&self, email: &str, client: &Client) -> Result<()> {
         let account = budget(limits::ACCOUNT_TRIES, account_key(email));
         let address = budget(limits::ADDRESS_TRIES, address_key("address", client));
-        self.take(vec![account, address]).await
+        self.take("password", client, vec![account, address]).await
     }
 
     /// Takes a try at signing up from `client`.
@@ -29,12 +30,30 @@ impl Identity {
     /// # Errors
     /// `TooMany` when they have to wait.
     pub(super) async fn try_sign_up(&self, client: &Client) -> Result<()> {
-        self.take(vec![budget(limits::SIGN_UP_TRIES, address_key("signup", client))]).await
+        self.take("sign-up", client, vec![budget(limits::SIGN_UP_TRIES, address_key("signup", client))]).await
     }
 
-    async fn take(&self, budgets: Vec<Budget>) -> Result<()> {
+    /// What came of something that took a try: unchanged, but the try is given back when nothing was done.
+    pub(super) async fn unless_done<T>(&self, outcome: Result<T>, tried: Vec<Key>) -> Result<T> {
+        if matches!(outcome, Err(Error::NotDone(_) | Error::Full)) {
+            self.give_back(Forgiven { all: Vec::new(), one: tried }).await;
+        }
+        outcome
+    }
+
+    /// Gives tries back, if the log is to be had.
+    pub(super) async fn give_back(&self, forgiven: Forgiven) {
+        if let Err(error) = self.log.submit(Op::Forgive(forgiven)).await {
+            tracing::debug!(%error, "a try was not given back");
+        }
+    }
+
+    async fn take(&self, what: &'static str, client: &Client, budgets: Vec<Budget>) -> Result<()> {
         match self.log.submit(Op::Try(budgets)).await? {
-            Outcome::Limited { wait_ms } => Err(too_many(wait_ms)),
+            Outcome::Limited { wait_ms } => {
+                tracing::warn!(target: SECURITY, address = %client.address, what, wait_ms, "too many tries");
+                Err(too_many(wait_ms))
+            }
             Outcome::Full => Err(Error::Full),
             _ => Ok(()),
         }
@@ -44,6 +63,16 @@ impl Identity {
 /// The tries that the right password gives back.
 pub fn forgiven(email: &str, client: &Client) -> Forgiven {
     Forgiven { all: vec![account_key(email)], one: vec![address_key("address", client)] }
+}
+
+/// Where a try at a password is counted.
+pub fn password_keys(email: &str, client: &Client) -> Vec<Key> {
+    vec![account_key(email), address_key("address", client)]
+}
+
+/// Where a sign-up is counted.
+pub fn sign_up_keys(client: &Client) -> Vec<Key> {
+    vec![address_key("signup", client)]
 }
 
 /// What an anonymous session takes from its address.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Client, Identity, SignUp, User, email};
+use super::{Client, Identity, SECURITY, SignUp, User, email};
 use crate::clock::Millis;
 use crate::error::{Error, Result};
 use crate::state::{EndUser, LinkUse, NewUser, UserChange};
@@ -105,7 +105,7 @@ impl Identity {
     ///
     /// # Errors
     /// `NotFound` as for [`Identity::link`]; `Malformed` without a password; `Unacceptable`.
-    pub async fn spend_link(&self, token: &str, password: &str, _client: &Client) -> Result<Arc<User>> {
+    pub async fn spend_link(&self, token: &str, password: &str, client: &Client) -> Result<Arc<User>> {
         let LinkUse::SetPassword(id) = self.usage(token).await? else { return Err(Error::NotFound("link")) };
         let user = self.user_after(id).await.map_err(|_| Error::NotFound("link"))?;
         if password.is_empty() {
@@ -115,6 +115,7 @@ impl Identity {
         let hash = self.hashes.hash(password).await?;
         let change = UserChange::SpendLink { digest: digest(token), user: user.id.clone(), hash, now: self.now() };
         self.done(change, Some(EndUser { user: user.id.clone(), keep: None })).await?;
+        tracing::info!(target: SECURITY, user = user.id, address = %client.address, "a link was spent: a password was set");
         Ok(user)
     }
 
@@ -122,7 +123,7 @@ impl Identity {
     ///
     /// # Errors
     /// `NotFound` as above; `Conflict` when there is an admin or the address is taken; `Malformed`, `Unacceptable`.
-    pub async fn spend_admin_link(&self, token: &str, form: SignUp, _client: &Client) -> Result<Arc<User>> {
+    pub async fn spend_admin_link(&self, token: &str, form: SignUp, client: &Client) -> Result<Arc<User>> {
         if self.usage(token).await? != LinkUse::FirstAdmin {
             return Err(Error::NotFound("link"));
         }
@@ -131,6 +132,7 @@ impl Identity {
         let user = NewUser { password_hash, admin: true, approved: true, verified: true, ..user };
         let id = user.id.clone();
         self.done(UserChange::SpendAdminLink { digest: digest(token), user, now: self.now() }, None).await?;
+        tracing::warn!(target: SECURITY, user = id, address = %client.address, "a link was spent: the first admin was made");
         self.user_after(id).await
     }
 }

@@ -6,6 +6,8 @@
 
 mod accounts;
 pub mod agent;
+#[cfg(test)]
+mod alone;
 mod attempts;
 mod beers;
 pub mod cookie;
@@ -41,6 +43,10 @@ pub use visitor::{Cookies, Session, Visitor};
 use cookie::Signer;
 use passwords::HashPool;
 use touches::Touches;
+
+/// The target of log lines about who came in, who was kept out and what changed the ways in. They name users by id and
+/// clients by address; what somebody typed (an e-mail address may be a password in the wrong field) is never in them.
+pub const SECURITY: &str = "sojourn::security";
 
 /// Who is asking, as far as a door can tell.
 #[derive(Debug, Clone)]
@@ -141,3 +147,6 @@ impl Identity {
         self.users(move |users| users.by_id(&id)).await
     }
 }
+
+#[cfg(test)]
+mod tests;

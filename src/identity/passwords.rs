@@ -10,7 +10,8 @@ mod pool;
 mod scheme;
 
 use std::hint::black_box;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use base64::Engine as _;
@@ -68,6 +69,8 @@ impl Verdict {
 #[derive(Debug)]
 pub struct HashPool {
     pool: Pool<Memory>,
+    /// The longest that a hash of another program took to verify since the start, nanoseconds.
+    slowest: AtomicU64,
 }
 
 impl HashPool {
@@ -76,7 +79,26 @@ impl HashPool {
     /// # Errors
     /// `Broken` when the system gives no thread.
     pub fn new(threads: usize) -> Result<Self> {
-        Ok(Self { pool: Pool::new(threads.max(1), limits::HASH_QUEUE_MAX, IDLE)? })
+        Self::with_queue(threads, limits::HASH_QUEUE_MAX)
+    }
+
+    fn with_queue(threads: usize, queue_max: usize) -> Result<Self> {
+        Ok(Self { pool: Pool::new(threads.max(1), queue_max, IDLE)?, slowest: AtomicU64::new(0) })
+    }
+
+    /// One that has room for nobody.
+    #[cfg(test)]
+    pub(super) fn full() -> Self {
+        Self::with_queue(1, 0).expect("a thread")
+    }
+
+    /// Whether a password could be hashed now; asked before a try is counted, so that a storm of sign-ins costs no
+    /// writes. It may be full by the time that it is needed all the same.
+    ///
+    /// # Errors
+    /// `NotDone` when the queue is full.
+    pub fn has_room(&self) -> Result<()> {
+        self.pool.has_room()
     }
 
     /// Half of the cores, at least one: the other half serves those who are signed in.
@@ -103,18 +125,35 @@ impl HashPool {
     /// a hash of the current parameters would have cost. The password is tried as sent, then in Unicode's form C when
     /// that is different: an imported hash may have been made of either.
     ///
+    /// Beside the verdict stands how long a refusal has to wait yet, so that all of them take alike: hashes of other
+    /// programs cost more or less than ours. One that costs less is followed by one of ours; one that costs more makes
+    /// all refusals from then on take as long, up to [`limits::REFUSAL_MAX`]. What this does not hide: each time that a
+    /// costlier hash than any before is met after a start, that one refusal was slower than those of unknown addresses
+    /// until then; and hashes that cost more than the maximum.
+    ///
     /// # Errors
     /// `NotDone` when the queue is full; `Broken` when the stored hash is none that [`recognise`] accepts.
-    pub async fn verify(&self, password: &str, stored: Option<&str>) -> Result<Verdict> {
+    pub async fn verify(&self, password: &str, stored: Option<&str>) -> Result<(Verdict, Duration)> {
         if password.len() > limits::PASSWORD_BYTES_MAX {
-            return Ok(Verdict::NO);
+            return Ok((Verdict::NO, Duration::ZERO));
         }
         let scheme = match stored {
             None | Some("") => None,
             Some(hash) => Some(recognise(hash).map_err(|why| Error::broken("stored password hash", why))?),
         };
         let forms = forms(password);
-        self.pool.run(move |memory| check(&forms, scheme.as_ref(), memory)).await?
+        let foreign = scheme.as_ref().is_some_and(|scheme| !is_ours(scheme));
+        let work = move |memory: &mut Memory| {
+            let begun = Instant::now();
+            check(&forms, scheme.as_ref(), memory).map(|verdict| (verdict, begun.elapsed()))
+        };
+        let (verdict, took) = self.pool.run(work).await??;
+        if foreign {
+            let nanos = took.min(limits::REFUSAL_MAX).as_nanos();
+            self.slowest.fetch_max(u64::try_from(nanos).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+        let slowest = Duration::from_nanos(self.slowest.load(Ordering::Relaxed));
+        Ok((verdict, slowest.saturating_sub(took)))
     }
 
     /// Threads that hold their memory at this moment.
@@ -150,6 +189,10 @@ fn check(forms: &[String], scheme: Option<&Scheme>, memory: &mut Memory) -> Resu
             return Ok(Verdict { matched: true, rehash });
         }
     }
+    if scheme.is_some_and(|scheme| !is_ours(scheme)) {
+        // it may have cost next to nothing, which would tell the account from one that does not exist
+        black_box(memory.matches(b"", &dummy())?);
+    }
     Ok(Verdict::NO)
 }
 
@@ -164,6 +207,13 @@ fn dummy() -> Scheme {
         salt: vec![0; SALT_BYTES],
         hash: vec![0; HASH_BYTES],
     })
+}
+
+/// Whether a hash costs what the ones made today cost.
+fn is_ours(scheme: &Scheme) -> bool {
+    let Scheme::Argon2(form) = scheme else { return false };
+    (form.kind, form.version) == (Argon2Kind::Id, 0x13)
+        && (form.memory_kib, form.passes, form.lanes) == (MEMORY_KIB, TIME_COST, LANES)
 }
 
 /// Whether a hash is at least as strong as the ones made today.

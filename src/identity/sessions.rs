@@ -1,5 +1,7 @@
 //! Sessions: beginning them, changing what is in them, listing and ending them.
 
+use std::fmt;
+
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
@@ -7,7 +9,7 @@ use super::visitor::{handle, own_digest};
 use super::{Client, Identity, User, Visitor, agent, attempts, beers, express};
 use crate::clock::Millis;
 use crate::error::{Error, Result};
-use crate::state::{Begin, Edit, EndUser, Forgiven, Op, Outcome, Proof, SignedIn};
+use crate::state::{Begin, Edit, EndUser, Forgiven, Op, Outcome, Proof, SignedIn, edited};
 use crate::{limits, random};
 
 use super::Session;
@@ -16,16 +18,27 @@ use super::Session;
 const DRAWS: usize = 3;
 
 /// What sets a cookie: the doors turn this into `Set-Cookie`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Granted {
     /// The session as it stands.
     pub session: Session,
-    /// The value of the session cookie, signed and percent-encoded.
+    /// The value of the session cookie, signed and percent-encoded; empty when the browser has this very cookie. It is
+    /// set when the session begins, and once more after the secret changed. Writes alone never set it (as
+    /// `express-session` with `rolling: false` has it): with "remember me" a session's end does not slide, and without
+    /// it the cookie ends with the browser.
     pub cookie: String,
     /// The value of the second cookie; empty when the session did not begin just now, or nobody signed in.
     pub own: String,
     /// How long the cookies outlive the browser, seconds; `None`: not at all.
     pub max_age_secs: Option<i64>,
+}
+
+/// Cookies are never printed.
+impl fmt::Debug for Granted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { session, max_age_secs, .. } = self;
+        f.debug_struct("Granted").field("session", session).field("max_age_secs", max_age_secs).finish_non_exhaustive()
+    }
 }
 
 /// One of a user's sessions, for listing.
@@ -188,8 +201,9 @@ impl Identity {
         match self.log.submit(Op::Edit(edit)).await? {
             Outcome::Session(entry) => {
                 let session = Session { entry, ..session.clone() };
+                let cookie = if visitor.outdated { self.signer.sign(&session.sid) } else { String::new() };
                 let max_age_secs = session.glance().remember().then(|| session.expires_in(self.now()));
-                Ok(Granted { cookie: self.signer.sign(&session.sid), session, own: String::new(), max_age_secs })
+                Ok(Granted { session, cookie, own: String::new(), max_age_secs })
             }
             // what was meant for somebody's session goes into no other
             Outcome::Gone if session.entry.is_signed() => Err(Error::NotSignedIn),
@@ -206,8 +220,7 @@ impl Identity {
         add: Vec<(String, i64)>,
         client: &Client,
     ) -> Result<Granted> {
-        let mut data: Map<String, Value> = patch.into_iter().filter(|(_, value)| !value.is_null()).collect();
-        data.extend(add.into_iter().map(|(name, by)| (name, Value::from(by))));
+        let data = first_data(patch, &add)?;
         if data.is_empty() {
             return Err(unacceptable("There is nothing to store, and no session is begun for nothing.".into()));
         }
@@ -221,9 +234,9 @@ impl Identity {
     /// The visitor's live sessions, newest first.
     ///
     /// # Errors
-    /// `NotSignedIn`.
+    /// As for [`Visitor::owner`].
     pub async fn sessions(&self, visitor: &Visitor) -> Result<Vec<Listed>> {
-        let (user, current) = visitor.signed_in()?;
+        let (user, current) = visitor.owner()?;
         let mut listed: Vec<Listed> =
             self.live_sessions_of(&user.id).iter().map(|session| listed(session, Some(current))).collect();
         listed.sort_by(|a, b| b.begun.cmp(&a.begun).then_with(|| a.handle.cmp(&b.handle)));
@@ -244,9 +257,9 @@ impl Identity {
     /// Ends one of the visitor's own sessions.
     ///
     /// # Errors
-    /// `NotSignedIn`; `NotFound` when it is not theirs.
+    /// As for [`Visitor::owner`]; `NotFound` when it is not theirs.
     pub async fn end_session(&self, visitor: &Visitor, named: &str) -> Result<()> {
-        let (user, _) = visitor.signed_in()?;
+        let (user, _) = visitor.owner()?;
         let session = self.live_sessions_of(&user.id).into_iter().find(|session| handle(&session.key) == named);
         let session = session.ok_or(Error::NotFound("session"))?;
         self.log.submit(Op::End(vec![session.key])).await.map(|_| ())
@@ -255,9 +268,9 @@ impl Identity {
     /// Ends all of the visitor's sessions but this one; answers how many.
     ///
     /// # Errors
-    /// `NotSignedIn`.
+    /// As for [`Visitor::owner`].
     pub async fn end_others(&self, visitor: &Visitor) -> Result<u64> {
-        let (user, session) = visitor.signed_in()?;
+        let (user, session) = visitor.owner()?;
         let op = Op::EndUser(EndUser { user: user.id.clone(), keep: Some(session.key.clone()) });
         match self.log.submit(op).await? {
             Outcome::Ended(count) => Ok(count),
@@ -265,6 +278,13 @@ impl Identity {
             other => Err(Error::Broken(format!("ending sessions was answered {other:?}"))),
         }
     }
+}
+
+/// What a first write leaves in a session: the same merge into nothing as later ones are into what is there.
+fn first_data(patch: Map<String, Value>, add: &[(String, i64)]) -> Result<Map<String, Value>> {
+    let merged = edited(b"{}", &Value::Object(patch).to_string(), add);
+    let merged = merged.ok_or_else(|| Error::Broken("an object was not merged".into()))?;
+    serde_json::from_str(&merged).map_err(|e| Error::broken("a merged object", e))
 }
 
 pub(super) fn listed(session: &Session, current: Option<&Session>) -> Listed {

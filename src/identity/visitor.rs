@@ -3,6 +3,7 @@
 //! The order is: signature, entry, deadline, epoch, user, and last whether this node is fresh enough to believe what it
 //! read. A cookie that is validly signed is called unknown only after asking the leader. Nothing is ever created here.
 
+use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -11,18 +12,26 @@ use sha2::{Digest as _, Sha256};
 use smallvec::SmallVec;
 use subtle::ConstantTimeEq as _;
 
+use super::cookie::Verified;
 use super::{Identity, User, express};
 use crate::clock::Millis;
 use crate::error::{Error, Result};
 use crate::state::{Entry, Glance, Key, UserRow};
 
 /// The cookies a browser sent that concern us: undecoded values, in the order sent.
-#[derive(Debug, Default, Clone)]
+#[derive(Default, Clone)]
 pub struct Cookies<'a> {
     /// Values of the session cookie.
     pub session: SmallVec<[&'a str; 2]>,
     /// Values of the second, host-only cookie.
     pub own: SmallVec<[&'a str; 2]>,
+}
+
+/// Whoever holds them is signed in: only how many there are is ever printed.
+impl fmt::Debug for Cookies<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cookies({} session, {} own)", self.session.len(), self.own.len())
+    }
 }
 
 /// Whoever sent a request.
@@ -32,8 +41,10 @@ pub struct Visitor {
     pub session: Option<Session>,
     /// Who they are, if they signed in and may.
     pub user: Option<Arc<User>>,
-    /// Whether they also hold the second cookie: what `/account` and `/admin` want.
+    /// Whether they also hold the second cookie; see [`Visitor::owner`].
     pub own: bool,
+    /// Whether their cookie was signed with a secret that signs no more: the next write sets it anew.
+    pub outdated: bool,
 }
 
 impl Visitor {
@@ -44,10 +55,25 @@ impl Visitor {
     pub fn signed_in(&self) -> Result<(&Arc<User>, &Session)> {
         self.user.as_ref().zip(self.session.as_ref()).ok_or(Error::NotSignedIn)
     }
+
+    /// The same, for what concerns the account as a whole: its password, its names, the list of its sessions and their
+    /// end. Apps on the same domain are sent the session cookie, and may act in that session; what reaches beyond it
+    /// also wants the second cookie, at every door.
+    ///
+    /// # Errors
+    /// `NotSignedIn`; `Forbidden` without the second cookie.
+    pub fn owner(&self) -> Result<(&Arc<User>, &Session)> {
+        let signed_in = self.signed_in()?;
+        if self.own {
+            return Ok(signed_in);
+        }
+        let why = "This takes the second cookie that signing in sets, and it was not sent. Sign in again to get one.";
+        Err(Error::Forbidden(why.into()))
+    }
 }
 
 /// A live session.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Session {
     /// The session id.
     pub sid: String,
@@ -55,6 +81,13 @@ pub struct Session {
     pub key: Key,
     /// The entry as read.
     pub entry: Entry,
+}
+
+/// Only the public name is ever printed.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Session({})", self.handle())
+    }
 }
 
 impl Session {
@@ -121,7 +154,7 @@ impl Identity {
         if cookies.session.iter().any(|other| other != first) {
             return Err(Error::Malformed("Two different session cookies were sent.".into()));
         }
-        let Some(sid) = self.signer.verify(first) else { return Ok(Visitor::default()) };
+        let Some(Verified { sid, outdated }) = self.signer.verify(first) else { return Ok(Visitor::default()) };
         let now = self.now();
         let mut look = self.look(&sid, now);
         if matches!(look, Look::Nothing) {
@@ -144,7 +177,7 @@ impl Identity {
             self.touches.touch(&session.key);
         }
         let own = row.is_some() && holds(facts.own(), &cookies.own);
-        Ok(Visitor { own, user: row.map(|row| row.user.clone()), session: Some(session) })
+        Ok(Visitor { own, user: row.map(|row| row.user.clone()), session: Some(session), outdated })
     }
 
     /// The session as it stands in memory: one generation for session, epoch and user.
@@ -167,4 +200,29 @@ impl Identity {
 
 fn holds(digest: &[u8], own: &[&str]) -> bool {
     own.iter().any(|own| own_digest(own).ct_eq(digest).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Granted;
+    use super::*;
+
+    #[test]
+    fn what_is_printed_opens_no_session() {
+        let key = Key::session("sess:", "TheSessionId");
+        let entry = Entry::plain(br#"{"mine":"TheValue"}"#, Millis::MAX, 0);
+        let session = Session { sid: "TheSessionId".to_owned(), key, entry };
+        let cookies = Cookies { session: SmallVec::from_slice(&["s%3ATheSessionId.x"]), own: SmallVec::new() };
+        let granted = Granted {
+            session: session.clone(),
+            cookie: "s%3ATheSessionId.x".to_owned(),
+            own: "TheOwnCookie".to_owned(),
+            max_age_secs: None,
+        };
+        let visitor = Visitor { session: Some(session), ..Visitor::default() };
+        let printed = format!("{cookies:?} {granted:?} {visitor:#?}");
+        assert!(printed.contains(&handle(&Key::session("sess:", "TheSessionId"))), "{printed}");
+        assert!(!printed.contains("TheSessionId") && !printed.contains("TheOwnCookie"), "{printed}");
+        assert!(!printed.contains("TheValue"), "{printed}");
+    }
 }

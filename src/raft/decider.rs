@@ -39,6 +39,8 @@ const LOT_BYTES: usize = 1 << 20;
 const LOT_MAX: usize = 512;
 /// Records that may be on their way at once.
 const FLIGHTS_MAX: usize = 128;
+/// Bytes of them: no further one departs when they have as many.
+const FLYING_BYTES: usize = 64 << 20;
 /// How long an Op waits for a leader that may decide.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -99,6 +101,7 @@ struct Flight {
     jobs: Vec<(Job, Outcome)>,
     changes: Vec<bool>,
     keys: Vec<Key>,
+    bytes: usize,
     landing: Landing,
 }
 
@@ -120,6 +123,8 @@ pub struct Decider {
     pub idle: watch::Sender<bool>,
     /// Brings Ops to another leader when this node may not decide.
     pub elsewhere: mpsc::WeakSender<Job>,
+    /// Bytes of records that are decided and not applied: `memory_max` counts them, too.
+    pub flying: usize,
 }
 
 impl Decider {
@@ -183,10 +188,13 @@ impl Decider {
         held: &mut HashSet<Key>,
     ) -> Option<BoxFuture<'static, Flight>> {
         let term = (*self.tenure.borrow_and_update())?;
+        if self.flying >= FLYING_BYTES {
+            return None;
+        }
         let generation = self.state.generation();
         let stamp = self.time.stamp();
         let mut granted = grant(waiting, held, |op| keys(op, &generation.entries, stamp)).into_iter();
-        let mut view = View::new(&generation.entries, stamp);
+        let mut view = View::new(&generation.entries, stamp).beside(self.flying as u64);
         let mut record = Record { stamp, changes: Vec::new() };
         let (mut jobs, mut changes, mut taken, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for (job, keys) in granted.by_ref() {
@@ -208,7 +216,8 @@ impl Decider {
             return None;
         }
         held.extend(taken.iter().cloned());
-        let flight = move |landing| Flight { jobs, changes, keys: taken, landing };
+        self.flying += bytes;
+        let flight = move |landing| Flight { jobs, changes, keys: taken, bytes, landing };
         let landing = if record.changes.is_empty() { self.confirm(term) } else { self.propose(record, term).await };
         Some(landing.map(flight).boxed())
     }
@@ -241,7 +250,8 @@ impl Decider {
         .boxed()
     }
 
-    fn land(&self, flight: Flight, held: &mut HashSet<Key>, waiting: &mut VecDeque<Job>) {
+    fn land(&mut self, flight: Flight, held: &mut HashSet<Key>, waiting: &mut VecDeque<Job>) {
+        self.flying -= flight.bytes;
         for key in &flight.keys {
             held.remove(key);
         }

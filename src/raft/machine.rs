@@ -5,7 +5,6 @@
 //! the snapshot's index, never SQLite's. A snapshot is reported only when it is durable, because openraft purges the
 //! log next; one that cannot be written is no reason to stop.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use tokio::sync::watch;
 
+use super::shelf::{newest, path_at, remove_drafts, remove_older};
 use super::snapshots::Attempt;
 use super::store::weight;
 use super::types::{self, Applied, LogId, SnapshotMeta, StoredMembership, TypeConfig};
@@ -232,50 +232,10 @@ fn path_of(dir: &Path, meta: &SnapshotMeta) -> PathBuf {
     path_at(dir, meta.last_log_id.map_or(0, |id| id.index))
 }
 
-/// Where the snapshot up to `index` lies.
-pub fn path_at(dir: &Path, index: u64) -> PathBuf {
-    dir.join(format!("{index:020}.snapshot"))
-}
-
-/// The newest whole snapshot in `dir`. Partial files of a crash are passed over.
-pub fn newest(dir: &Path) -> io::Result<Option<PathBuf>> {
-    Ok(snapshots(dir)?.into_iter().max())
-}
-
-/// Removes what writing a snapshot left when it was cut short.
-fn remove_drafts(dir: &Path) -> io::Result<()> {
-    for item in fs::read_dir(dir)? {
-        let path = item?.path();
-        if path.extension().and_then(|e| e.to_str()).is_some_and(|e| e == "partial" || e.starts_with("users")) {
-            fs::remove_file(&path)?;
-        }
-    }
-    Ok(())
-}
-
-/// Removes the snapshots of less than `kept` has; one that stays costs room and nothing else.
-fn remove_older(kept: &Path) {
-    let Some(dir) = kept.parent() else { return };
-    let removed = snapshots(dir)
-        .and_then(|found| found.iter().filter(|path| path.as_path() < kept).try_for_each(fs::remove_file));
-    if let Err(e) = removed {
-        tracing::warn!(error = %e, "an older snapshot could not be removed");
-    }
-}
-
-fn snapshots(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for item in fs::read_dir(dir)? {
-        let path = item?.path();
-        if path.extension().is_some_and(|extension| extension == "snapshot") {
-            found.push(path);
-        }
-    }
-    Ok(found)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::state::{Change, Effect, Entry, Key, NEVER};
 

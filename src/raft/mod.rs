@@ -20,6 +20,7 @@ mod operating;
 mod peers;
 mod restore;
 mod router;
+mod shelf;
 mod snapshots;
 mod store;
 mod tenure;

@@ -153,6 +153,7 @@ impl RaftLog {
             time: time.clone(),
             tenure: held.clone(),
             elsewhere: elsewhere.downgrade(),
+            flying: 0,
         };
         tokio::spawn(decider.run(jobs));
         let router = Router {

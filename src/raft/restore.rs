@@ -10,7 +10,7 @@ use openraft::storage::RaftLogStorage as _;
 
 use super::store::Store;
 use super::types::{LogId, Member, Membership, StoredMembership, Vote};
-use super::{machine, named};
+use super::{named, shelf};
 use crate::error::{Error, Result};
 use crate::state::{Record, State, codec, files, snapshot};
 
@@ -52,7 +52,7 @@ pub fn restore(file: &Path, dir: &Path, keep: Keep) -> Result<()> {
     let snapshots = dir.join("snapshots");
     files::create_directories(&snapshots).map_err(named)?;
     let head = snapshot::Head { index: last, stamp: state.stamp(), label };
-    snapshot::write(&generation, &head, &machine::path_at(&snapshots, last)).map_err(named)?;
+    snapshot::write(&generation, &head, &shelf::path_at(&snapshots, last)).map_err(named)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(named)?;
     runtime.block_on(seed(store, applied, term, id)).map_err(named)
 }

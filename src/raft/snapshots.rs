@@ -13,7 +13,7 @@ use openraft::async_runtime::WatchReceiver as _;
 use tokio::time::{Instant, timeout};
 
 use super::store::Store;
-use super::{RaftLog, blocking, machine};
+use super::{RaftLog, blocking, shelf};
 use crate::error::{Error, Result};
 use crate::state::{Record, snapshot};
 
@@ -77,7 +77,7 @@ impl RaftLog {
         let late = |_| Error::Broken("no snapshot was written in time".into());
         timeout(WRITTEN_WITHIN, self.reach(wanted)).await.map_err(late)??;
         let dir = self.snapshots.clone();
-        blocking(move || machine::newest(&dir)).await?.ok_or_else(|| Error::Broken("the snapshot is gone".into()))
+        blocking(move || shelf::newest(&dir)).await?.ok_or_else(|| Error::Broken("the snapshot is gone".into()))
     }
 
     /// Comes back when a snapshot has everything up to `wanted`.

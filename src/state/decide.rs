@@ -41,6 +41,11 @@ impl<'a> View<'a> {
         Self { entries, pending: HashMap::new(), grown: 0, now }
     }
 
+    /// The same, while `bytes` are decided already and not applied yet.
+    pub fn beside(self, bytes: u64) -> Self {
+        Self { grown: self.grown.saturating_add_unsigned(bytes), ..self }
+    }
+
     fn entry(&self, key: &Key) -> Option<Entry> {
         self.held(key).filter(|entry| self.now < entry.deadline())
     }

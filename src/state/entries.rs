@@ -5,7 +5,7 @@
 //! away. Entries are found by a name of 16 bytes made of their key; the key itself lies in the entry, so that each
 //! costs one allocation of ours beside moka's own. Whose sessions they are is in `index`.
 
-use std::hash::{BuildHasher as _, BuildHasherDefault, Hash, Hasher};
+use std::hash::{BuildHasher as _, BuildHasherDefault};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -19,6 +19,7 @@ use super::entry::{Entry, NEVER};
 use super::epochs::Epochs;
 use super::index::UserIndex;
 use super::key::{self, Key};
+use super::name::{AsItIs, Name};
 use crate::clock::Millis;
 
 /// Bytes that an entry costs beside its key and its packed bytes: moka's nodes, reference counts, the user index.
@@ -29,42 +30,6 @@ pub const OVERHEAD: u64 = 490;
 const GRACE_MS: i64 = 60_000;
 /// How often what is due is forgotten.
 const SWEEP_EVERY: Duration = Duration::from_millis(50);
-
-/// What an entry is found by: two hashes of its key under seeds of this process. That two keys share one is less
-/// likely than any fault of the machine, and nobody can aim at it without the seeds; a reader compares keys all the
-/// same, and is told that there is no such entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Name([u64; 2]);
-
-impl Name {
-    pub(super) const FIRST: Self = Self([0; 2]);
-    pub(super) const LAST: Self = Self([u64::MAX; 2]);
-}
-
-impl Hash for Name {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.0[0]);
-    }
-}
-
-/// A name is a hash already.
-#[derive(Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        // names write one number; anything else is folded in, never lost
-        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
 
 type Held = Cache<Name, Entry, BuildHasherDefault<AsItIs>>;
 

@@ -8,8 +8,6 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use super::snapshot::damaged;
-
 /// What SQLite keeps beside a database.
 const BESIDE: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
@@ -113,6 +111,11 @@ pub fn discard_other_generations(dir: &Path, current: u64) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// A file that is not what was written.
+pub(super) fn damaged(path: &Path, cause: &dyn std::fmt::Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged: {cause}", path.display()))
 }
 
 #[cfg(test)]

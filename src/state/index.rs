@@ -9,8 +9,8 @@ use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 
 use parking_lot::Mutex;
 
-use super::entries::Name;
 use super::entry::Entry;
+use super::name::Name;
 
 /// So that threads that fill an empty cache rarely wait for each other.
 const SHARDS: usize = 64;

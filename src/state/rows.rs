@@ -10,7 +10,7 @@ use std::sync::Arc;
 use foldhash::quality::RandomState;
 use parking_lot::RwLock;
 
-use super::users::UserRow;
+use super::user::UserRow;
 
 const SHARDS: usize = 16;
 /// Users that are kept, about: at some 500 bytes each.
@@ -62,7 +62,7 @@ impl Rows {
 
 #[cfg(test)]
 mod tests {
-    use super::super::users::User;
+    use super::super::user::User;
     use super::*;
 
     fn row(n: usize) -> Arc<UserRow> {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::change::Record;
 use super::entries::Entries;
 use super::entry::Entry;
-use super::files::{discard_users, rename_durably};
+use super::files::{damaged, discard_users, rename_durably};
 use super::{Generation, codec};
 use crate::clock::Millis;
 
@@ -315,8 +315,4 @@ impl Iterator for BlockReader<'_> {
         self.done = matches!(block, Err(_) | Ok((Kind::End, _)));
         Some(block)
     }
-}
-
-pub(super) fn damaged(path: &Path, cause: &dyn std::fmt::Display) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged: {cause}", path.display()))
 }

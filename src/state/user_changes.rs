@@ -8,8 +8,8 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::change::{LinkUse, NewUser, UserChange, UserOutcome};
+use super::user::{Memo, User, UserRow};
 use super::user_rows::{self, LinkRow, alter_user};
-use super::users::{Memo, User, UserRow};
 use crate::clock::Millis;
 
 /// Applies one change.

@@ -10,7 +10,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::change::LinkUse;
-use super::users::{Memo, User, UserRow};
+use super::user::{Memo, User, UserRow};
 use crate::clock::Millis;
 
 const SCHEMA: &str = "

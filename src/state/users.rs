@@ -6,87 +6,20 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
 use super::change::{LinkUse, UserChange, UserOutcome};
+use super::files::damaged;
 use super::rows::Rows;
+use super::user::UserRow;
 use super::{user_changes, user_rows};
 use crate::clock::Millis;
 
 const READERS: usize = 2;
-
-/// A person with an account. Never carries the password hash.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct User {
-    pub id: String,
-    /// Normalised.
-    pub email: String,
-    /// May be empty.
-    pub first_name: String,
-    /// May be empty.
-    pub last_name: String,
-    pub groups: Vec<String>,
-    /// Milliseconds since the Unix epoch.
-    pub created_at: Millis,
-    pub admin: bool,
-    pub approved: bool,
-    pub verified: bool,
-    pub disabled: bool,
-    /// What a door answers of them.
-    pub shown: Memo,
-}
-
-/// Bytes that were made of a value once. A copy of the value starts without, since it may be about to change.
-#[derive(Debug, Default)]
-pub struct Memo(OnceLock<Bytes>);
-
-impl Clone for Memo {
-    fn clone(&self) -> Self {
-        Self::default()
-    }
-}
-
-impl Memo {
-    /// What was made the first time.
-    ///
-    /// # Errors
-    /// Those of `make`.
-    pub fn get<E>(&self, make: impl FnOnce() -> Result<Bytes, E>) -> Result<Bytes, E> {
-        match self.0.get() {
-            Some(made) => Ok(made.clone()),
-            None => make().map(|made| self.0.get_or_init(|| made).clone()),
-        }
-    }
-}
-
-/// What was made is no part of the value.
-impl PartialEq for Memo {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Memo {}
-
-/// A user as stored.
-#[derive(Clone, PartialEq, Eq)]
-pub struct UserRow {
-    pub user: Arc<User>,
-    /// Empty: no password yet.
-    pub password_hash: String,
-}
-
-/// The hash is a secret.
-impl std::fmt::Debug for UserRow {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.user.fmt(f)
-    }
-}
 
 /// The database of users of one generation.
 pub struct Users {
@@ -312,10 +245,6 @@ fn one(c: &Connection, column: &str, value: &str) -> rusqlite::Result<Option<Use
 /// Every failure says which file.
 fn named(path: &Path, cause: &dyn std::fmt::Display) -> io::Error {
     io::Error::other(format!("{}: {cause}", path.display()))
-}
-
-fn damaged(path: &Path, cause: &dyn std::fmt::Display) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged: {cause}", path.display()))
 }
 
 /// Why a database cannot be opened: because of the machine, or because of what is in it.

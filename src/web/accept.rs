@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use hyper::service::{Service, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -30,6 +31,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ServerConfig, version};
 
+use super::crowd::Crowd;
 use super::metrics;
 use super::pulse::{Bounds, Heard, Pulse, Watch};
 use crate::error::{Error, Result};
@@ -42,6 +44,7 @@ const REST: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     pub connections: usize,
+    pub per_address: usize,
     pub handshake: Duration,
     pub head: Duration,
     pub idle: Duration,
@@ -52,6 +55,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: limits::CONNECTIONS_MAX,
+            per_address: limits::CONNECTIONS_PER_ADDRESS_MAX,
             handshake: limits::TLS_HANDSHAKE_TIMEOUT,
             head: limits::HEADER_READ_TIMEOUT,
             idle: limits::KEEP_ALIVE_IDLE,
@@ -66,12 +70,15 @@ pub struct Port {
     pub listener: TcpListener,
     pub tls: Option<TlsAcceptor>,
     pub limits: Limits,
+    /// Whose connections are not counted by address.
+    pub exempt: Vec<IpNet>,
 }
 
 impl Port {
     /// Plain HTTP with the usual bounds.
     pub fn plain(listener: TcpListener) -> Self {
-        Self { listener, tls: None, limits: Limits::default() }
+        let exempt = vec![IpNet::new_assert(Ipv4Addr::LOCALHOST.into(), 8), IpAddr::V6(Ipv6Addr::LOCALHOST).into()];
+        Self { listener, tls: None, limits: Limits::default(), exempt }
     }
 }
 
@@ -119,7 +126,8 @@ where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
-    let Port { listener, tls, limits } = port;
+    let Port { listener, tls, limits, exempt } = port;
+    let crowd = Crowd::new(limits.per_address, exempt);
     let room = Arc::new(Semaphore::new(limits.connections));
     let (stopping, stopped) = watch::channel(());
     let builder = Arc::new(protocol());
@@ -137,13 +145,17 @@ where
             }
             accepted = next(&listener, &room) => accepted,
         };
+        let Some(place) = crowd.enter(address.ip()) else { continue };
         let service = make(Peer { address, tls: tls.is_some() });
         let (tls, builder, stopped) = (tls.clone(), builder.clone(), stopped.clone());
         open.spawn(async move {
-            let _open = Open::new(permit);
+            let _open = (Open::new(permit), place);
             let Some(tls) = tls else { return converse(stream, &builder, service, (limits, stopped)).await };
-            if let Ok(Ok(stream)) = timeout(limits.handshake, tls.accept(stream)).await {
-                converse(stream, &builder, service, (limits, stopped)).await;
+            match timeout(limits.handshake, tls.accept(stream)).await {
+                Ok(Ok(stream)) => converse(stream, &builder, service, (limits, stopped)).await,
+                // any scanner causes these
+                Ok(Err(error)) => tracing::debug!(%address, %error, "a TLS handshake failed"),
+                Err(_) => tracing::debug!(%address, "a TLS handshake took too long"),
             }
         });
     }

@@ -32,6 +32,20 @@ pub fn is_foreign(request: &Request, settings: &Settings) -> bool {
     !(site && origin)
 }
 
+/// Whether a request that looks foreign was rather sent by a page of ours, and `public_url` is not the address that
+/// people see: the browser itself says "same origin", or the host is the one that was asked and only the scheme is
+/// another, as behind a proxy that ends TLS. It is refused all the same.
+pub fn is_misread(request: &Request) -> bool {
+    if request.headers.contains_key(FETCH_SITE) {
+        return request.header(FETCH_SITE) == Some("same-origin");
+    }
+    let origin = request.header(header::ORIGIN).and_then(|origin| origin.split_once("://"));
+    let asked = request.header(header::HOST).unwrap_or_default();
+    let asked = asked.strip_suffix(":443").or_else(|| asked.strip_suffix(":80")).unwrap_or(asked);
+    let scheme = if request.https { "https" } else { "http" };
+    origin.is_some_and(|(s, host)| s != scheme && !host.is_empty() && host.eq_ignore_ascii_case(asked))
+}
+
 /// Whether an origin is that of `public_url`, or of the very address that was asked.
 fn is_ours(origin: &str, request: &Request, settings: &Settings) -> bool {
     if origin == settings.origin() {
@@ -97,6 +111,22 @@ mod tests {
         let ours = (header::ORIGIN, "https://login.example.com");
         assert!(!post(&[ours.clone(), ours.clone()]));
         assert!(!post(&[ours, (FETCH_SITE, "cross-site")]));
+    }
+
+    #[test]
+    fn a_wrong_public_url_is_told_from_another_site() {
+        let misread = |headers: &[(HeaderName, &str)]| {
+            let request = with(plain(), header::HOST, "beer.example");
+            is_misread(&headers.iter().fold(request, |r, (name, value)| with(r, name.clone(), value)))
+        };
+        assert!(misread(&[(header::ORIGIN, "https://beer.example")]));
+        assert!(misread(&[(FETCH_SITE, "same-origin"), (header::ORIGIN, "https://other.example")]));
+        assert!(!misread(&[(FETCH_SITE, "cross-site"), (header::ORIGIN, "https://beer.example")]));
+        assert!(!misread(&[(FETCH_SITE, "same-site"), (header::ORIGIN, "https://beer.example")]));
+        for origin in ["https://evil.example", "null", "", "https://", "https://beer.example:8443"] {
+            assert!(!misread(&[(header::ORIGIN, origin)]), "{origin}");
+        }
+        assert!(!misread(&[]));
     }
 
     #[test]

@@ -78,12 +78,14 @@ pub fn asset(content_type: &'static str, body: &'static [u8], max_age_secs: u32)
     reply
 }
 
-/// The reply, with the cookies of a session that was begun or changed.
+/// The reply, with the cookies that a browser does not have yet.
 ///
 /// # Errors
 /// `Broken` when a cookie cannot stand in a header.
 pub fn grant(mut reply: Reply, settings: &Settings, granted: &Granted) -> Result<Reply> {
-    append(&mut reply, &session_cookie(settings, &granted.cookie, granted.max_age_secs))?;
+    if !granted.cookie.is_empty() {
+        append(&mut reply, &session_cookie(settings, &granted.cookie, granted.max_age_secs))?;
+    }
     if !granted.own.is_empty() {
         append(&mut reply, &own_cookie(settings, &granted.own, granted.max_age_secs))?;
     }

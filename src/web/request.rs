@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use hyper::Method;
 use hyper::header::{self, HeaderMap, HeaderName};
+use hyper::{Method, Version};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -26,6 +26,7 @@ const BOXES: [&str; 1] = ["remember"];
 #[derive(Clone)]
 pub struct Request {
     pub method: Method,
+    pub version: Version,
     /// As sent, still percent-encoded.
     pub path: String,
     /// Without the question mark; empty without one.
@@ -172,10 +173,13 @@ pub(super) fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     if values.next().is_some() { None } else { first.to_str().ok() }
 }
 
-/// The value of `name=value`. One that is not UTF-8 is none that we set; it is not allowed to hide the others.
+/// The value of `name=value`, found as the npm package `cookie` finds it: the name compared exactly, blanks around both
+/// trimmed, a pair of double quotes taken off. One that is not UTF-8 is none that we set; it is not allowed to hide the
+/// others.
 fn valued<'a>(piece: &'a [u8], name: &str) -> Option<&'a str> {
-    let value = piece.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-    std::str::from_utf8(value).ok()
+    let value = piece.strip_prefix(name.as_bytes())?.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
+    let bare = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value);
+    std::str::from_utf8(bare).ok()
 }
 
 /// A form's fields as JSON would have them.
@@ -221,6 +225,7 @@ pub(super) mod tests {
     pub fn plain() -> Request {
         Request {
             method: Method::GET,
+            version: Version::HTTP_11,
             path: "/".to_owned(),
             query: String::new(),
             headers: HeaderMap::new(),
@@ -322,6 +327,25 @@ pub(super) mod tests {
         let cookies = request.cookies(&settings);
         assert_eq!(cookies.session[..], ["one", "two", "three"]);
         assert_eq!(cookies.own[..], ["x"]);
+    }
+
+    #[test]
+    fn a_cookie_header_is_read_as_express_reads_it() {
+        let settings = Settings::of("http://localhost");
+        let all = |header: &str| {
+            let request = with(plain(), header::COOKIE, header);
+            request.cookies(&settings).session.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(all("a=1; sojourn=2; b=3"), ["2"]);
+        assert_eq!(all("sojourn=1;sojourn=2"), ["1", "2"]);
+        assert_eq!(all("  sojourn =\t 1 \t; y=2"), ["1"]);
+        assert_eq!(all("sojourn=\"1\""), ["1"]);
+        assert_eq!(all("sojourn=\"1"), ["\"1"]);
+        assert_eq!(all("sojourn=\"\""), [""]);
+        assert_eq!(all("sojourn=a=b"), ["a=b"]);
+        assert_eq!(all("sojourn="), [""]);
+        assert_eq!(all("sojourn; Sojourn=1; sojournx=1; =1; ;;"), Vec::<String>::new());
+        assert_eq!(all(""), Vec::<String>::new());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::task::Poll;
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use futures_util::{FutureExt as _, Stream, StreamExt as _, poll};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::service::{Service, service_fn};
-use hyper::{Method, StatusCode, Uri};
+use hyper::{Method, StatusCode, Uri, Version};
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -25,25 +25,51 @@ use warp::Filter as _;
 use super::accept::{self, Peer, Port};
 use super::request::Media;
 use super::route::{Found, Kind, Row, Table, Takes};
-use super::{Door, Problem, Reply, Request, forwarded, headers, origin, own_writes, reply};
+use super::{Door, Problem, Reply, Request, Settings, forwarded, headers, origin, own_writes, reply};
 use crate::error::Error;
+use crate::identity::SECURITY;
 use crate::limits;
 
 /// The door and its routes: what a listener serves.
 pub struct Site {
     door: Door,
     table: Table,
+    /// Said to the operator once: every form is refused until then.
+    misread: Once,
 }
 
 impl Site {
     /// The whole site: pages, JSON API, health.
     pub fn new(door: Door) -> Self {
-        Self { door, table: Table::new(super::routes()) }
+        Self { door, table: Table::new(super::routes()), misread: Once::new() }
+    }
+}
+
+impl Site {
+    /// What a request is told that was not sent from a page of ours, as far as we can tell.
+    fn foreign(&self, request: &Request) -> Problem {
+        if !origin::is_misread(request) {
+            return Problem::new(StatusCode::FORBIDDEN, "This was sent from another site.");
+        }
+        let origin = request.header(header::ORIGIN).unwrap_or_default();
+        let public_url = self.door.settings.origin();
+        self.misread.call_once(|| {
+            tracing::warn!(
+                origin,
+                public_url,
+                "a browser sends forms from another address than public_url, and they are refused; hint: set \
+                 public_url to the address that people see"
+            );
+        });
+        let detail = "This page was opened at an address that this server does not know as its own. A hint for whoever \
+                      runs it: set public_url to the address that people see.";
+        Problem::new(StatusCode::FORBIDDEN, detail)
     }
 }
 
 /// Serves `site` on `port` until `stop` is ready, then lets running requests finish.
-pub async fn serve(site: Arc<Site>, port: Port, stop: impl Future<Output = ()>) {
+pub async fn serve(site: Arc<Site>, mut port: Port, stop: impl Future<Output = ()>) {
+    port.exempt.extend_from_slice(&site.door.settings.trusted_proxies);
     accept::serve(port, stop, |peer| service(Arc::new(Caller { site: site.clone(), peer }))).await;
 }
 
@@ -99,6 +125,7 @@ impl Caller {
     {
         let begun = Instant::now();
         let (meters, mut reply) = match self.site.table.find(&request.method, &request.path) {
+            _ if !names_one_host(&request) => (&self.site.table.stray, refusal(&request, &HOST)),
             Found::Row(row, params) => {
                 request.params = params;
                 (&row.meters, self.walk(row, &mut request, body).await)
@@ -113,7 +140,7 @@ impl Caller {
             }
             Found::Nothing => (&self.site.table.stray, refusal(&request, &MISSING)),
         };
-        headers::secure(reply.headers_mut(), &self.site.door.settings);
+        finish(&request, &mut reply, &self.site.door.settings);
         if request.method == Method::HEAD {
             let length = HeaderValue::from(reply.body().len());
             reply.headers_mut().insert(header::CONTENT_LENGTH, length);
@@ -132,6 +159,7 @@ impl Caller {
             address: forwarded::address(peer, &headers, trusted),
             https: self.peer.tls || forwarded::is_https(peer, &headers, trusted),
             method: wire.method().clone(),
+            version: wire.version(),
             path: wire.uri().path().to_owned(),
             query: wire.uri().query().unwrap_or_default().to_owned(),
             headers,
@@ -146,7 +174,7 @@ impl Caller {
         S: Stream<Item = Result<B, E>> + Send,
         B: Buf,
     {
-        let admitted = match self.admit(request) {
+        let admitted = match self.admit(request, row.route.path) {
             Ok(()) if origin::changes(&request.method) => Box::pin(take_body(row, request, body)).await,
             other => other,
         };
@@ -186,13 +214,11 @@ impl Caller {
     }
 
     /// Refuses what no route need see.
-    fn admit(&self, request: &Request) -> Result<(), Problem> {
-        // two readers could take it for two hosts (RFC 9112, section 3.2)
-        if request.headers.get_all(header::HOST).iter().nth(1).is_some() {
-            return Err(Problem::new(StatusCode::BAD_REQUEST, "There is more than one Host header."));
-        }
+    fn admit(&self, request: &Request, route: &str) -> Result<(), Problem> {
         if origin::is_forbidden(request, &self.site.door.settings) {
-            return Err(Problem::new(StatusCode::FORBIDDEN, "This was sent from another site."));
+            let (method, address) = (&request.method, request.address);
+            tracing::warn!(target: SECURITY, %method, route, %address, "a cross-site request was refused");
+            return Err(self.site.foreign(request));
         }
         Ok(())
     }
@@ -212,7 +238,39 @@ where
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, wanted(row.route.takes)))
 }
 
+/// What every reply says, whoever made it.
+fn finish(request: &Request, reply: &mut Reply, settings: &Settings) {
+    headers::secure(reply.headers_mut(), settings);
+    if reply.status() == StatusCode::UNAUTHORIZED {
+        reply.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
+    }
+    // of a length and chunks at once, hyper believes the chunks and shows us no length; what another reader on the way
+    // took for the next request must not be read as one (RFC 9112, section 6.1)
+    if request.version == Version::HTTP_11 && request.headers.contains_key(header::TRANSFER_ENCODING) {
+        reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+/// Whether a request names one host and nothing else in its place (RFC 9112, section 3.2): two readers could take
+/// anything else for two hosts. HTTP/1.0 need not name any.
+fn names_one_host(request: &Request) -> bool {
+    let mut hosts = request.headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => {
+            let fits = |b: &u8| b.is_ascii_alphanumeric() || b"-._~:[]%!$&'()*+,;=".contains(b);
+            !host.is_empty() && host.as_bytes().iter().all(fits)
+        }
+        (None, _) => request.version != Version::HTTP_11,
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// RFC 9110 has every 401 name a scheme. This one is no registered one, and says what is wanted: browsers and clients
+/// let it pass, where `Basic` would make them ask.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Cookie realm=\"sojourn\"");
+
 /// Refusals that need no route.
+const HOST: (StatusCode, &str) = (StatusCode::BAD_REQUEST, "The request must name its host, in one Host header.");
 const METHOD: (StatusCode, &str) = (StatusCode::METHOD_NOT_ALLOWED, "This address does not take such a request.");
 const MISSING: (StatusCode, &str) = (StatusCode::NOT_FOUND, "There is nothing at this address.");
 

@@ -16,8 +16,6 @@ use crate::config::{Config, SignupPolicy};
 pub struct Settings {
     /// Where people reach us: scheme, host and port, no slash at the end; as browsers write an origin.
     pub public_url: String,
-    /// Host name of `public_url`.
-    pub host: String,
     /// Whether `public_url` is https: cookies are `Secure` then, and HSTS is sent.
     pub https: bool,
     /// Name of the session cookie.
@@ -48,7 +46,6 @@ impl Settings {
         let https = config.public_url.is_https();
         Self {
             public_url: config.public_url.to_string(),
-            host: config.public_url.host().to_owned(),
             https,
             cookie: config.cookie_name().to_owned(),
             own_cookie: if https { "__Host-sojourn-own" } else { "sojourn-own" },

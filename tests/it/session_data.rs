@@ -37,6 +37,27 @@ async fn a_patch_is_merged_as_rfc_7396_says() {
 }
 
 #[tokio::test]
+async fn the_first_patch_is_merged_by_the_same_rule_and_sets_the_only_cookie() {
+    let node = Node::start().await;
+    let mut visitor = node.visitor();
+    let patch = json!({"a": {"b": 1, "c": null, "d": {"e": null}}, "f": null, "g": [null]});
+    let response = visitor.patch(&patch).await;
+    assert_eq!(response.headers().get_all(SET_COOKIE).iter().count(), 1, "the session's, since nobody signed in");
+    assert_eq!(body(response).await["data"], json!({"a": {"b": 1, "d": {}}, "g": [null]}));
+    for again in [json!({"h": 1}), json!({})] {
+        let response = visitor.patch(&again).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(!response.headers().contains_key(SET_COOKIE), "the browser has it");
+    }
+    assert!(!visitor.form("/pour", &[]).await.headers().contains_key(SET_COOKIE));
+    let mut ada = node.visitor();
+    ada.sign_up("ada@example.com").await;
+    ada.post("/api/v1/signin", &json!({"email": "ada@example.com", "password": PASSWORD, "remember": true})).await;
+    node.pass(3_600);
+    assert!(!ada.patch(&json!({"h": 1})).await.headers().contains_key(SET_COOKIE), "its end does not slide");
+}
+
+#[tokio::test]
 async fn both_media_types_of_a_patch_are_taken_and_no_other() {
     let node = Node::start().await;
     for (media, status) in [

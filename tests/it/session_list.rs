@@ -94,6 +94,34 @@ async fn nobody_ends_what_is_not_theirs() {
     assert!(ada.is_signed_in().await && nobody.session().await.is_some());
 }
 
+/// An app on the same domain is sent the session cookie, and not the second one.
+#[tokio::test]
+async fn the_session_cookie_alone_reaches_no_further_than_its_session() {
+    let node = Node::start().await;
+    let mut mine = browsers::<2>(&node).await;
+    let handle = mine[0].session().await.expect("a session")["id"].as_str().expect("a handle").to_owned();
+    let mut app = mine[1].clone();
+    app.cookies.retain(|(name, _)| name == "sojourn");
+    let mut mixed = mine[1].clone();
+    mixed.cookies[1] = mine[0].cookies[1].clone();
+    for visitor in [&mut app, &mut mixed] {
+        assert!(visitor.is_signed_in().await && visitor.session().await.is_some());
+        assert_eq!(visitor.patch(&json!({"cart": 1})).await.status(), StatusCode::OK);
+        assert_eq!(visitor.get("/api/v1/sessions").await.status(), StatusCode::FORBIDDEN);
+        assert_eq!(visitor.delete(&format!("/api/v1/sessions/{handle}")).await.status(), StatusCode::FORBIDDEN);
+        assert_eq!(visitor.delete("/api/v1/sessions?others=true").await.status(), StatusCode::FORBIDDEN);
+        let change = json!({"current_password": PASSWORD, "new_password": OTHER});
+        let response = visitor.post("/api/v1/password", &change).await;
+        assert_eq!(response.status(), StatusCode::FORBIDDEN);
+        assert!(body(response).await["detail"].as_str().is_some_and(|why| why.contains("second cookie")));
+    }
+    assert_eq!(live(&mut mine).await, [true, true]);
+    assert_eq!(node.visitor().sign_in(ADA, PASSWORD).await.status(), StatusCode::OK, "nothing was done");
+    assert_eq!(listed(&mut mine[1]).await.len(), 3);
+    app.post("/api/v1/signout", &json!({})).await;
+    assert_eq!(live(&mut mine).await, [true, false], "its own session it may end");
+}
+
 #[tokio::test]
 async fn all_others_are_ended_and_mine_lives_on() {
     let mut node = Node::start().await;

@@ -74,11 +74,17 @@ impl<M: Default + 'static> Pool<M> {
         answered.await.map_err(|_| Error::Broken("a password thread failed".into()))
     }
 
+    /// Whether more work would be taken now.
+    ///
+    /// # Errors
+    /// `NotDone` when too much waits already.
+    pub fn has_room(&self) -> Result<()> {
+        self.shared.room(&self.shared.queue.lock())
+    }
+
     fn push(&self, job: Job<M>) -> Result<()> {
         let mut queue = self.shared.queue.lock();
-        if queue.jobs.len() >= self.shared.queue_max {
-            return Err(Error::NotDone("the password queue is full".into()));
-        }
+        self.shared.room(&queue)?;
         queue.jobs.push_back(job);
         drop(queue);
         self.shared.wake.notify_one();
@@ -94,6 +100,13 @@ impl<M> Pool<M> {
 }
 
 impl<M: Default> Shared<M> {
+    fn room(&self, queue: &Queue<M>) -> Result<()> {
+        if queue.jobs.len() < self.queue_max {
+            return Ok(());
+        }
+        Err(Error::NotDone("the password queue is full".into()))
+    }
+
     fn work(&self) {
         let mut memory = None;
         loop {
@@ -214,7 +227,9 @@ mod tests {
         has_started.recv().expect("the thread is busy");
         let mut kept = Box::pin(pool.run(Count::up));
         let mut given_up = Box::pin(pool.run(Count::up));
+        assert!(pool.has_room().is_ok());
         assert!(polled(&mut kept).is_none() && polled(&mut given_up).is_none());
+        assert!(pool.has_room().is_err());
         let refused = pool.run(Count::up).await.expect_err("two wait already");
         assert!(matches!(&refused, Error::NotDone(why) if why == "the password queue is full"), "{refused:?}");
         drop(given_up);

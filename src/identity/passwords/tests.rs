@@ -52,9 +52,9 @@ async fn what_is_hashed_is_verified_and_nothing_else_is() {
     let pool = pool();
     let hash = pool.hash("pass\0wörd ").await.expect("hashes");
     assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-    assert_eq!(pool.verify("pass\0wörd ", Some(&hash)).await.expect("verifies"), verdict(true, false));
+    assert_eq!(pool.verify("pass\0wörd ", Some(&hash)).await.expect("verifies").0, verdict(true, false));
     for other in ["pass\0wörd", " pass\0wörd ", "pass", "Pass\0wörd ", "pass\0word ", ""] {
-        assert_eq!(pool.verify(other, Some(&hash)).await.expect("verifies"), Verdict::NO, "{other:?}");
+        assert_eq!(pool.verify(other, Some(&hash)).await.expect("verifies").0, Verdict::NO, "{other:?}");
     }
 }
 
@@ -68,11 +68,37 @@ async fn the_same_password_never_hashes_to_the_same_string() {
 async fn hashes_of_other_programs_are_verified_and_wanted_anew() {
     let pool = pool();
     for hash in FOREIGN {
-        assert_eq!(pool.verify(PASSWORD, Some(hash)).await.expect(hash), verdict(true, true), "{hash}");
-        assert_eq!(pool.verify("correct horse battery staple", Some(hash)).await.expect(hash), Verdict::NO, "{hash}");
+        assert_eq!(pool.verify(PASSWORD, Some(hash)).await.expect(hash).0, verdict(true, true), "{hash}");
+        assert_eq!(pool.verify("correct horse battery staple", Some(hash)).await.expect(hash).0, Verdict::NO, "{hash}");
     }
-    assert_eq!(pool.verify("password", Some(SEED)).await.expect("verifies"), verdict(true, true));
-    assert_eq!(pool.verify("Password", Some(SEED)).await.expect("verifies"), Verdict::NO);
+    assert_eq!(pool.verify("password", Some(SEED)).await.expect("verifies").0, verdict(true, true));
+    assert_eq!(pool.verify("Password", Some(SEED)).await.expect("verifies").0, Verdict::NO);
+}
+
+#[tokio::test]
+async fn all_refusals_take_as_long_as_the_slowest_since_the_start() {
+    let pool = pool();
+    let ours = pool.hash(PASSWORD).await.expect("hashes");
+    let wait = async |stored: Option<&str>| pool.verify("wrong", stored).await.expect("verifies").1;
+    assert_eq!((wait(None).await, wait(Some(&ours)).await), (Duration::ZERO, Duration::ZERO));
+    // costlier than ours: bcrypt of cost 12
+    assert_eq!(wait(Some(SEED)).await, Duration::ZERO, "it is the slowest");
+    for stored in [None, Some(ours.as_str()), Some(FOREIGN[13])] {
+        let mut waited = false;
+        for _ in 0..5 {
+            // one that a busy machine made slow itself waits for nobody
+            waited |= wait(stored).await > Duration::ZERO;
+        }
+        assert!(waited, "{stored:?}");
+    }
+}
+
+#[test]
+fn a_hash_that_costs_next_to_nothing_is_refused_no_sooner_than_ours() {
+    let mut memory = Memory::default();
+    let cheap = recognise(FOREIGN[13]).expect("PBKDF2");
+    assert_eq!(check(&forms("wrong"), Some(&cheap), &mut memory).expect("checks"), Verdict::NO);
+    assert!(!memory.blocks.is_empty(), "argon2 ran, too");
 }
 
 #[tokio::test]
@@ -80,7 +106,8 @@ async fn a_stronger_argon2id_is_kept_and_a_weaker_one_is_not() {
     let pool = pool();
     let ours = pool.hash(PASSWORD).await.expect("hashes");
     let strong = recognise(&ours.replace("m=19456", "m=32768")).expect("reads");
-    assert!(is_current(&strong));
+    assert!(is_current(&strong) && !is_ours(&strong), "kept, but slower to refuse");
+    assert!(is_ours(&dummy()) && is_ours(&recognise(&ours).expect("reads")));
     for weaker in ["m=9216,t=2", "m=19456,t=1"] {
         assert!(!is_current(&recognise(&ours.replace("m=19456,t=2", weaker)).expect("reads")), "{weaker}");
     }
@@ -92,39 +119,39 @@ async fn a_stronger_argon2id_is_kept_and_a_weaker_one_is_not() {
 async fn composed_and_decomposed_spellings_are_one_password() {
     let (pool, decomposed) = (pool(), "correct horse battery sta\u{30a}ple");
     let hash = pool.hash(decomposed).await.expect("hashes");
-    assert_eq!(pool.verify(PASSWORD, Some(&hash)).await.expect("verifies"), verdict(true, false));
-    assert!(pool.verify(decomposed, Some(&hash)).await.expect("verifies").matched);
+    assert_eq!(pool.verify(PASSWORD, Some(&hash)).await.expect("verifies").0, verdict(true, false));
+    assert!(pool.verify(decomposed, Some(&hash)).await.expect("verifies").0.matched);
     // imported, made of the decomposed bytes: only those match, and the account moves to form C
     let imported = "$2b$04$CBtCzlCmc9Ae.J7Pd9WWq.5ygRope2mPRQITfhbc8KzNY5cT5eaeS";
-    assert_eq!(pool.verify(decomposed, Some(imported)).await.expect("verifies"), verdict(true, true));
-    assert_eq!(pool.verify(PASSWORD, Some(imported)).await.expect("verifies"), Verdict::NO);
-    assert!(pool.verify(decomposed, Some(FOREIGN[9])).await.expect("verifies").matched, "made of form C");
+    assert_eq!(pool.verify(decomposed, Some(imported)).await.expect("verifies").0, verdict(true, true));
+    assert_eq!(pool.verify(PASSWORD, Some(imported)).await.expect("verifies").0, Verdict::NO);
+    assert!(pool.verify(decomposed, Some(FOREIGN[9])).await.expect("verifies").0.matched, "made of form C");
 }
 
 #[tokio::test]
 async fn imported_bcrypt_ends_at_72_bytes_as_it_did_and_ours_does_not() {
     let (pool, imported) = (pool(), "$2b$04$BB9S0le99dj44Lv9wGWo7uAj9qLvPA.uEIYxR4fAjIUgRRMw0Jd3W");
     let long = format!("{}yz-beyond", "x".repeat(71));
-    assert!(pool.verify(&long, Some(imported)).await.expect("verifies").matched);
-    assert!(!pool.verify(&long[..71], Some(imported)).await.expect("verifies").matched);
+    assert!(pool.verify(&long, Some(imported)).await.expect("verifies").0.matched);
+    assert!(!pool.verify(&long[..71], Some(imported)).await.expect("verifies").0.matched);
     let hash = pool.hash(&long).await.expect("hashes");
-    assert!(!pool.verify(&long[..72], Some(&hash)).await.expect("verifies").matched);
-    assert!(!pool.verify(&format!("{long}!"), Some(&hash)).await.expect("verifies").matched);
+    assert!(!pool.verify(&long[..72], Some(&hash)).await.expect("verifies").0.matched);
+    assert!(!pool.verify(&format!("{long}!"), Some(&hash)).await.expect("verifies").0.matched);
 }
 
 #[tokio::test]
 async fn bcrypt_of_nothing_does_not_let_a_nul_in() {
     let (pool, empty) = (pool(), "$2b$04$ReFXr12fJFyw5nK0I4UPnuod9cIdaEMvvBpuE7DPAAOddvEp0pnPm");
-    assert!(pool.verify("", Some(empty)).await.expect("verifies").matched);
-    assert!(!pool.verify("x\0y", Some(empty)).await.expect("verifies").matched);
+    assert!(pool.verify("", Some(empty)).await.expect("verifies").0.matched);
+    assert!(!pool.verify("x\0y", Some(empty)).await.expect("verifies").0.matched);
 }
 
 #[tokio::test]
 async fn without_a_stored_hash_the_answer_is_no_and_the_work_is_done_all_the_same() {
     let pool = pool();
     for nothing in [None, Some("")] {
-        assert_eq!(pool.verify("", nothing).await.expect("verifies"), Verdict::NO);
-        assert_eq!(pool.verify(PASSWORD, nothing).await.expect("verifies"), Verdict::NO);
+        assert_eq!(pool.verify("", nothing).await.expect("verifies").0, Verdict::NO);
+        assert_eq!(pool.verify(PASSWORD, nothing).await.expect("verifies").0, Verdict::NO);
     }
     let mut memory = Memory::default();
     check(&forms(PASSWORD), None, &mut memory).expect("runs");
@@ -136,11 +163,11 @@ async fn without_a_stored_hash_the_answer_is_no_and_the_work_is_done_all_the_sam
 async fn a_password_past_the_limit_is_turned_away_before_it_costs_anything() {
     let (pool, long) = (pool(), "x".repeat(crate::limits::PASSWORD_BYTES_MAX + 1));
     assert!(matches!(pool.hash(&long).await, Err(Error::Unacceptable { field: "password", .. })));
-    assert_eq!(pool.verify(&long, None).await.expect("answers"), Verdict::NO);
+    assert_eq!(pool.verify(&long, None).await.expect("answers").0, Verdict::NO);
     assert_eq!(pool.holding(), 0, "no thread worked");
     let longest = &long[1..];
     let hash = pool.hash(longest).await.expect("hashes");
-    assert!(pool.verify(longest, Some(&hash)).await.expect("verifies").matched);
+    assert!(pool.verify(longest, Some(&hash)).await.expect("verifies").0.matched);
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ async fn listening(limits: Limits) -> Listening {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
-    let port = Port { listener, tls: None, limits };
+    let port = Port { listener, tls: None, limits, exempt: Vec::new() };
     let stopped = async {
         stopped.await.ok();
     };
@@ -171,6 +171,32 @@ async fn a_connection_too_many_waits_for_its_turn() {
 }
 
 #[tokio::test]
+async fn an_address_with_too_many_connections_is_closed_until_it_gives_some_back() {
+    let listening = listening(Limits { per_address: 2, ..Limits::default() }).await;
+    let (mut one, mut two) = (listening.connect().await, listening.connect().await);
+    answered(&mut one, GET).await;
+    answered(&mut two, GET).await;
+    let (seen, _) = closed_after(listening.connect().await, GET).await;
+    assert_eq!(seen, "");
+    answered(&mut one, GET).await;
+    drop(two);
+    // the place is free once the listener has seen it go
+    let once = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    while closed_after(listening.connect().await, once).await.0.is_empty() {}
+}
+
+#[tokio::test]
+async fn this_machine_is_not_counted() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let crowd = Crowd::new(0, Port::plain(listener).exempt);
+    for (address, free) in
+        [("127.0.0.1", true), ("127.9.9.9", true), ("::1", true), ("10.0.0.1", false), ("::2", false)]
+    {
+        assert_eq!(crowd.enter(address.parse().unwrap()).is_some(), free, "{address}");
+    }
+}
+
+#[tokio::test]
 async fn stopping_lets_idle_connections_go_at_once() {
     let mut listening = listening(Limits::default()).await;
     let mut idle = listening.connect().await;
@@ -234,7 +260,7 @@ async fn listening_tls(dir: &Path) -> SocketAddr {
     let tls = Some(tls(&dir.join("cert.pem"), &dir.join("key.pem")).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let port = Port { listener, tls, limits: Limits::default() };
+    let port = Port { tls, ..Port::plain(listener) };
     tokio::spawn(serve(port, std::future::pending(), |peer| {
         service_fn(move |_| async move { Ok(Response::new(Full::new(Bytes::from(format!("tls: {}", peer.tls))))) })
     }));

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder, Responses};
 use utoipa::{Modify, OpenApi};
 
 use super::{profile, session, signin};
@@ -17,7 +18,7 @@ use crate::web::{Door, Reply, Request, health, reply};
 
 #[derive(OpenApi)]
 #[openapi(
-    modifiers(&SessionCookie),
+    modifiers(&BothCookies, &Refusals),
     info(title = "Sojourn", description = "Sign-in and shared sessions for a fleet of services.", license(name = "MIT OR Apache-2.0")),
     paths(
         signin::signup,
@@ -43,15 +44,62 @@ use crate::web::{Door, Reply, Request, health, reply};
 )]
 struct Document;
 
-/// What most operations want to see.
-struct SessionCookie;
+/// What most operations want to see, and what those on the account as a whole want besides.
+struct BothCookies;
 
-impl Modify for SessionCookie {
+impl Modify for BothCookies {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let text = "set by sign-in; named `__Host-sojourn` on https, `__Secure-sojourn` with a domain";
         let cookie = ApiKey::Cookie(ApiKeyValue::with_description("sojourn", text));
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("session", SecurityScheme::ApiKey(cookie));
+        let text = "set by sign-in, for this host alone; named `__Host-sojourn-own` on https";
+        let own = ApiKey::Cookie(ApiKeyValue::with_description("sojourn-own", text));
+        components.add_security_scheme("own", SecurityScheme::ApiKey(own));
+    }
+}
+
+/// What is refused before a route's function runs, or wherever somebody is looked up: said once for all operations.
+struct Refusals;
+
+/// Of whatever looks up who is asking.
+const LOOKING: [(&str, &str); 2] =
+    [("400", "two different session cookies were sent"), ("503", "not done, and safe to send again")];
+/// Of whatever changes something.
+const CHANGING: [(&str, &str); 7] = [
+    ("400", "the body cannot be read, or two different session cookies were sent"),
+    ("403", "sent from another site"),
+    ("408", "the body came too slowly"),
+    ("413", "the body is longer than 64 KiB"),
+    ("415", "the body is of another type"),
+    ("503", "not done, and safe to send again"),
+    ("504", "it may or may not have been done"),
+];
+
+impl Modify for Refusals {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for item in document.paths.paths.values_mut() {
+            if let Some(get) = item.get.as_mut().filter(|get| get.security.is_some()) {
+                add(&mut get.responses, &LOOKING);
+            }
+            for changing in [&mut item.post, &mut item.patch, &mut item.delete].into_iter().flatten() {
+                add(&mut changing.responses, &CHANGING);
+            }
+        }
+    }
+}
+
+fn add(responses: &mut Responses, refusals: &[(&str, &str)]) {
+    for (status, why) in refusals {
+        match responses.responses.get_mut(*status) {
+            Some(RefOr::T(said)) if *status == "403" => said.description = format!("{}, or {why}", said.description),
+            Some(_) => {}
+            None => {
+                let problem = Content::new(Some(Ref::from_schema_name("Problem")));
+                let response = ResponseBuilder::new().description(*why).content("application/problem+json", problem);
+                responses.responses.insert((*status).to_owned(), response.build().into());
+            }
+        }
     }
 }
 
@@ -121,6 +169,36 @@ mod tests {
             let pointer = target.strip_prefix('#').unwrap();
             assert!(document.pointer(pointer).is_some(), "{target}");
         }
+    }
+
+    #[test]
+    fn what_is_refused_everywhere_is_said_everywhere() {
+        let document = document();
+        let mut seen = 0;
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let says = |status: &str| operation["responses"][status]["description"].is_string();
+                let wanted: &[&str] = match method.as_str() {
+                    "get" if operation.get("security").is_none() => continue,
+                    "get" => &["400", "401", "503"],
+                    _ => &["400", "403", "408", "413", "415", "503", "504"],
+                };
+                assert!(wanted.iter().all(|status| says(status)), "{method} {path}");
+                seen += 1;
+            }
+        }
+        assert!(seen >= 10);
+        let responses = |path: &str, method: &str| document["paths"][path][method]["responses"].clone();
+        for (path, method) in [
+            ("/api/v1/session", "patch"),
+            ("/api/v1/password", "post"),
+            ("/api/v1/signin", "post"),
+            ("/api/v1/signup", "post"),
+        ] {
+            assert!(responses(path, method)["429"].is_object(), "{method} {path}");
+        }
+        let closed = responses("/api/v1/signup", "post")["403"]["description"].clone();
+        assert_eq!(closed, "sign-up is closed, or sent from another site");
     }
 
     #[test]

@@ -30,20 +30,18 @@ pub async fn profile_v1(door: &Door, request: &Request) -> Result<Reply> {
 }
 
 /// Changes the password of whoever asks, and ends all their other sessions.
-#[utoipa::path(post, path = "/api/v1/password", tag = "account", operation_id = "changePassword", security(("session" = [])), request_body = PasswordBody, responses(
+#[utoipa::path(post, path = "/api/v1/password", tag = "account", operation_id = "changePassword", security(("session" = [], "own" = [])), request_body = PasswordBody, responses(
     (status = 204, description = "changed"),
     (status = 400, description = "the body cannot be read", body = ProblemBody, content_type = "application/problem+json"),
     (status = 401, description = "not signed in", body = ProblemBody, content_type = "application/problem+json"),
-    (status = 403, description = "the current password is wrong", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "the current password is wrong, or the second cookie was not sent", body = ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "the password was changed by somebody else meanwhile", body = ProblemBody, content_type = "application/problem+json"),
     (status = 422, description = "the new password will not do", body = ProblemBody, content_type = "application/problem+json"),
     (status = 429, description = "too many tries", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn password(door: &Door, request: &Request) -> Result<Reply> {
     let visitor = door.visitor(request).await?;
-    if visitor.user.is_none() {
-        return Err(Error::NotSignedIn);
-    }
+    visitor.owner()?;
     let PasswordBody { current_password, new_password } = request.read()?;
     door.identity.change_password(&visitor, &current_password, &new_password, &request.client()).await?;
     Ok(reply::no_content())

@@ -1,4 +1,8 @@
 //! Session: the session of whoever asks, and all the others of the same person.
+//!
+//! The first takes the session cookie alone, as any app on the domain has it. The others are the person's own business,
+//! like the account page, and take the second, host-only cookie too: both come with every sign-in, so a program that
+//! keeps its cookies does not notice.
 
 use hyper::StatusCode;
 
@@ -30,6 +34,7 @@ pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
         (status = 400, description = "the body is no JSON object", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "the session ended meanwhile", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "a reserved member, or too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "too many anonymous sessions from this address", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "full, or not done", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub async fn patch(door: &Door, request: &Request) -> Result<Reply> {
@@ -41,9 +46,10 @@ pub async fn patch(door: &Door, request: &Request) -> Result<Reply> {
 }
 
 /// All live sessions of whoever asks, newest first.
-#[utoipa::path(get, path = "/api/v1/sessions", tag = "session", operation_id = "listSessions", security(("session" = [])), responses(
+#[utoipa::path(get, path = "/api/v1/sessions", tag = "session", operation_id = "listSessions", security(("session" = [], "own" = [])), responses(
     (status = 200, description = "the sessions", body = Vec<ListedBody>),
     (status = 401, description = "not signed in", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "the second cookie was not sent", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn list(door: &Door, request: &Request) -> Result<Reply> {
     let visitor = door.visitor(request).await?;
@@ -52,11 +58,12 @@ pub async fn list(door: &Door, request: &Request) -> Result<Reply> {
 }
 
 /// Ends one of the sessions of whoever asks.
-#[utoipa::path(delete, path = "/api/v1/sessions/{handle}", tag = "session", operation_id = "endSession", security(("session" = [])),
+#[utoipa::path(delete, path = "/api/v1/sessions/{handle}", tag = "session", operation_id = "endSession", security(("session" = [], "own" = [])),
     params(("handle" = String, Path, description = "as listed; not the session id")),
     responses(
         (status = 204, description = "ended"),
         (status = 401, description = "not signed in", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "the second cookie was not sent", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "no such session of yours", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub async fn end(door: &Door, request: &Request) -> Result<Reply> {
@@ -68,12 +75,13 @@ pub async fn end(door: &Door, request: &Request) -> Result<Reply> {
 }
 
 /// Ends all sessions of whoever asks but the one that asks.
-#[utoipa::path(delete, path = "/api/v1/sessions", tag = "session", operation_id = "endOtherSessions", security(("session" = [])),
+#[utoipa::path(delete, path = "/api/v1/sessions", tag = "session", operation_id = "endOtherSessions", security(("session" = [], "own" = [])),
     params(("others" = bool, Query, description = "must be `true`, so that nobody ends them all by leaving out a handle")),
     responses(
         (status = 200, description = "how many were ended", body = EndedBody),
         (status = 400, description = "`others=true` is missing", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "not signed in", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "the second cookie was not sent", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 pub async fn end_others(door: &Door, request: &Request) -> Result<Reply> {
     if request.queries()?.text("others")? != "true" {

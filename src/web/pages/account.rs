@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 use serde::Serialize;
 
-use super::frame::Frame;
+use super::frame::{Frame, Viewer};
 use super::words::Moment;
 use super::{Refusal, Trouble, owner, password_hint, render, sign_in_first};
 use crate::clock::Millis;
@@ -30,7 +30,7 @@ pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
     let queries = request.queries()?;
     let did = queries.text("did")?;
     page.notice = NOTICES.iter().find(|(name, _)| *name == did).map(|(_, notice)| *notice);
-    Ok(reply::html(StatusCode::OK, page.html(&visitor)?))
+    Ok(reply::html(StatusCode::OK, page.html(&Viewer::new(&visitor, &door.settings))?))
 }
 
 /// `POST /account/profile`
@@ -46,7 +46,7 @@ pub async fn save_names(door: &Door, request: &Request) -> Result<Reply> {
             let mut page = Account::of(door, &visitor).await?;
             let trouble = Some(refusal.trouble.clone());
             page.profile = Profile { first_name: first.to_owned(), last_name: last.to_owned(), trouble };
-            Ok(refusal.reply(page.html(&visitor)?))
+            Ok(refusal.reply(page.html(&Viewer::new(&visitor, &door.settings))?))
         }
     }
 }
@@ -61,7 +61,7 @@ pub async fn change_password(door: &Door, request: &Request) -> Result<Reply> {
             let refusal = wrong_password(error)?;
             let mut page = Account::of(door, &visitor).await?;
             page.password_trouble = Some(refusal.trouble.clone());
-            Ok(refusal.reply(page.html(&visitor)?))
+            Ok(refusal.reply(page.html(&Viewer::new(&visitor, &door.settings))?))
         }
     }
 }
@@ -188,7 +188,7 @@ impl Account {
         })
     }
 
-    pub fn html(&self, visitor: &Visitor) -> Result<String> {
-        render("account.html", &Frame::of("Your account", "/account", visitor), self)
+    pub fn html(&self, viewer: &Viewer<'_>) -> Result<String> {
+        render("account.html", &Frame::of("Your account", "/account", viewer), self)
     }
 }

@@ -3,7 +3,9 @@
 use serde::Serialize;
 
 use super::assets;
+use crate::config::SignupPolicy;
 use crate::identity::{User, Visitor};
+use crate::web::Settings;
 
 /// What the base template reads as `frame`.
 #[derive(Debug, Clone, Serialize)]
@@ -15,6 +17,22 @@ pub struct Frame {
     /// Address of the style sheet, versioned by its content.
     style: &'static str,
     user: Option<Me>,
+    /// Whether people may sign themselves up.
+    sign_up: bool,
+}
+
+/// Who is looking at a page, and whether the way to an account stands open to them.
+#[derive(Debug, Clone, Copy)]
+pub struct Viewer<'a> {
+    visitor: &'a Visitor,
+    sign_up: bool,
+}
+
+impl<'a> Viewer<'a> {
+    /// A visitor of this site.
+    pub fn new(visitor: &'a Visitor, settings: &Settings) -> Self {
+        Self { visitor, sign_up: settings.signup == SignupPolicy::Open }
+    }
 }
 
 /// Which navigation a page offers.
@@ -38,14 +56,15 @@ struct Me {
 impl Frame {
     /// For a page that does not ask who is looking.
     pub fn bare(title: impl Into<String>) -> Self {
-        Self { title: title.into(), nav: Nav::None, here: "", style: assets::style_href(), user: None }
+        let style = assets::style_href();
+        Self { title: title.into(), nav: Nav::None, here: "", style, user: None, sign_up: false }
     }
 
     /// For a page that knows who is looking; `here` is the page's own path.
-    pub fn of(title: impl Into<String>, here: &'static str, visitor: &Visitor) -> Self {
-        let user = visitor.user.as_deref().map(Me::of);
+    pub fn of(title: impl Into<String>, here: &'static str, viewer: &Viewer<'_>) -> Self {
+        let user = viewer.visitor.user.as_deref().map(Me::of);
         let nav = if user.is_some() { Nav::Member } else { Nav::Guest };
-        Self { here, nav, user, ..Self::bare(title) }
+        Self { here, nav, user, sign_up: viewer.sign_up, ..Self::bare(title) }
     }
 }
 

@@ -3,11 +3,10 @@
 use hyper::StatusCode;
 use serde::Serialize;
 
-use super::frame::Frame;
+use super::frame::{Frame, Viewer};
 use super::landing::SessionView;
 use super::{render, sign_in_first};
 use crate::error::Result;
-use crate::identity::Visitor;
 use crate::web::{Door, Reply, Request, reply};
 
 /// `GET /home`
@@ -18,7 +17,7 @@ pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
     };
     let session = SessionView::of(session, door.identity.now());
     let page = Home { first_name: user.first_name.clone(), session };
-    Ok(reply::html(StatusCode::OK, page.html(&visitor)?))
+    Ok(reply::html(StatusCode::OK, page.html(&Viewer::new(&visitor, &door.settings))?))
 }
 
 /// What the home page shows besides who is signed in.
@@ -29,7 +28,7 @@ pub struct Home {
 }
 
 impl Home {
-    pub fn html(&self, visitor: &Visitor) -> Result<String> {
-        render("home.html", &Frame::of("Home", "/home", visitor), self)
+    pub fn html(&self, viewer: &Viewer<'_>) -> Result<String> {
+        render("home.html", &Frame::of("Home", "/home", viewer), self)
     }
 }

@@ -3,11 +3,11 @@
 use hyper::StatusCode;
 use serde::Serialize;
 
-use super::frame::Frame;
+use super::frame::{Frame, Viewer};
 use super::render;
 use crate::clock::Millis;
 use crate::error::Result;
-use crate::identity::{Session, Visitor};
+use crate::identity::Session;
 use crate::web::{Door, Reply, Request, reply};
 
 /// The longest beer name that is shown, characters. An app may have written anything there.
@@ -27,7 +27,7 @@ const GROUP_STEP: u64 = 43;
 pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
     let visitor = door.visitor(request).await?;
     let page = Landing::of(visitor.session.as_ref(), door.identity.now());
-    Ok(reply::html(StatusCode::OK, page.html(&visitor)?))
+    Ok(reply::html(StatusCode::OK, page.html(&Viewer::new(&visitor, &door.settings))?))
 }
 
 /// `POST /pour`
@@ -98,8 +98,8 @@ impl Landing {
         Self::new(beers, beer, Some(SessionView::of(session, now)))
     }
 
-    pub fn html(&self, visitor: &Visitor) -> Result<String> {
-        render("landing.html", &Frame::of("Craft Beer", "/", visitor), self)
+    pub fn html(&self, viewer: &Viewer<'_>) -> Result<String> {
+        render("landing.html", &Frame::of("Craft Beer", "/", viewer), self)
     }
 }
 

@@ -3,10 +3,9 @@
 use hyper::header::{HeaderMap, HeaderName, REFERER};
 use hyper::{Method, StatusCode};
 
-use super::frame::Frame;
+use super::frame::{Frame, Viewer};
 use super::render;
 use crate::error::{Error, Result};
-use crate::identity::Visitor;
 use crate::web::{Door, Reply, Request, reply};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -22,7 +21,7 @@ pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
     if visitor.session.is_none() {
         return reply::redirect("/");
     }
-    Ok(reply::html(StatusCode::OK, question(&visitor)?))
+    Ok(reply::html(StatusCode::OK, question(&Viewer::new(&visitor, &door.settings))?))
 }
 
 /// `POST /logout`
@@ -55,8 +54,8 @@ fn is_under(url: &str, origin: &str) -> bool {
 }
 
 /// The page that asks.
-pub fn question(visitor: &Visitor) -> Result<String> {
-    render("logout.html", &Frame::of("Sign out", "/logout", visitor), &())
+pub fn question(viewer: &Viewer<'_>) -> Result<String> {
+    render("logout.html", &Frame::of("Sign out", "/logout", viewer), &())
 }
 
 #[cfg(test)]

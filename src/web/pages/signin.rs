@@ -3,14 +3,14 @@
 use hyper::StatusCode;
 use serde::Serialize;
 
-use super::frame::Frame;
+use super::frame::{Frame, Viewer};
 use super::{Refusal, Trouble, allowed, next, render};
 use crate::error::Result;
-use crate::identity::{SignIn, Visitor};
+use crate::identity::SignIn;
 use crate::web::{Door, Reply, Request, reply};
 
 /// `GET /login`: `next` (where to go afterwards), `failed` (the form of the JSON door was refused), `done` (a one-time
-/// link was spent).
+/// link was spent), `made` (an account was made, and no session).
 pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
     let queries = request.queries()?;
     let next = next::checked(queries.text("next")?, allowed(&door.settings)).unwrap_or_default();
@@ -24,8 +24,10 @@ pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
         page.trouble = Some(Trouble::form("Invalid credentials."));
     } else if queries.has("done") {
         page.notice = Some("Your password is set. Sign in with it.");
+    } else if queries.has("made") {
+        page.notice = Some("Your account is made. Sign in to it.");
     }
-    Ok(reply::html(StatusCode::OK, page.html(&visitor)?))
+    Ok(reply::html(StatusCode::OK, page.html(&Viewer::new(&visitor, &door.settings))?))
 }
 
 /// `POST /login`
@@ -42,7 +44,7 @@ pub async fn submit(door: &Door, request: &Request) -> Result<Reply> {
         Err(error) => {
             let refusal = Refusal::of(error, &["email", "password"])?;
             page.trouble = Some(refusal.trouble.clone());
-            Ok(refusal.reply(page.html(&visitor)?))
+            Ok(refusal.reply(page.html(&Viewer::new(&visitor, &door.settings))?))
         }
     }
 }
@@ -64,7 +66,7 @@ impl SignInForm {
         Self { next_query: next::query(&next), next, ..Self::default() }
     }
 
-    pub fn html(&self, visitor: &Visitor) -> Result<String> {
-        render("signin.html", &Frame::of("Sign in", "/login", visitor), self)
+    pub fn html(&self, viewer: &Viewer<'_>) -> Result<String> {
+        render("signin.html", &Frame::of("Sign in", "/login", viewer), self)
     }
 }

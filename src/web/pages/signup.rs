@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 use serde::Serialize;
 
-use super::frame::Frame;
+use super::frame::{Frame, Viewer};
 use super::{Refusal, Trouble, allowed, next, password_hint, render};
 use crate::config::SignupPolicy;
 use crate::error::{Error, Result};
@@ -22,9 +22,12 @@ pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
         return reply::redirect(next::or_home(&next));
     }
     if door.settings.signup != SignupPolicy::Open {
-        return closed(&visitor);
+        return closed(door, &visitor);
     }
-    Ok(reply::html(StatusCode::OK, SignUpForm::new(next, password_hint(&door.settings)).html(&visitor)?))
+    Ok(reply::html(
+        StatusCode::OK,
+        SignUpForm::new(next, password_hint(&door.settings)).html(&Viewer::new(&visitor, &door.settings))?,
+    ))
 }
 
 /// `POST /signup`, `POST /register`: makes the account and signs it in at once.
@@ -32,7 +35,7 @@ pub async fn submit(door: &Door, request: &Request) -> Result<Reply> {
     let form = request.form()?;
     let visitor = door.visitor(request).await?;
     if door.settings.signup != SignupPolicy::Open {
-        return closed(&visitor);
+        return closed(door, &visitor);
     }
     let next = next::checked(form.text("next")?, allowed(&door.settings)).unwrap_or_default();
     let given = filled(&form)?;
@@ -43,12 +46,13 @@ pub async fn submit(door: &Door, request: &Request) -> Result<Reply> {
         ..SignUpForm::new(next, password_hint(&door.settings))
     };
     match sign_up(door, request, &visitor, (&form, given)).await {
-        Ok(granted) => reply::grant(reply::redirect(next::or_home(&page.next))?, &door.settings, &granted),
-        Err(Error::Forbidden(_)) => closed(&visitor),
+        Ok(None) => reply::redirect(&format!("/login?made{}", page.next_query.replacen('?', "&", 1))),
+        Ok(Some(granted)) => reply::grant(reply::redirect(next::or_home(&page.next))?, &door.settings, &granted),
+        Err(Error::Forbidden(_)) => closed(door, &visitor),
         Err(error) => {
             let refusal = Refusal::of(error, &FIELDS)?;
             page.trouble = Some(refusal.trouble.clone());
-            Ok(refusal.reply(page.html(&visitor)?))
+            Ok(refusal.reply(page.html(&Viewer::new(&visitor, &door.settings))?))
         }
     }
 }
@@ -62,7 +66,14 @@ fn filled(form: &Form) -> Result<SignUp> {
     })
 }
 
-async fn sign_up(door: &Door, request: &Request, visitor: &Visitor, (form, given): (&Form, SignUp)) -> Result<Granted> {
+/// The session that begins with the account; none when only the account could be made, which must not be told as a
+/// failure: whoever tried again would be told that the address is taken.
+async fn sign_up(
+    door: &Door,
+    request: &Request,
+    visitor: &Visitor,
+    (form, given): (&Form, SignUp),
+) -> Result<Option<Granted>> {
     // The page asks for all four. A program that leaves the names out altogether may: accounts need none.
     let blank = |name: &str, value: &str| form.has(name) && value.trim().is_empty();
     if blank("first_name", &given.first_name) || blank("last_name", &given.last_name) {
@@ -70,11 +81,15 @@ async fn sign_up(door: &Door, request: &Request, visitor: &Visitor, (form, given
     }
     let client = request.client();
     let user = door.identity.sign_up(given, &client).await?;
-    door.identity.begin(&user, Proof::SignUp, visitor, &client).await
+    match door.identity.begin(&user, Proof::SignUp, visitor, &client).await {
+        Ok(granted) => Ok(Some(granted)),
+        Err(Error::Full | Error::NotDone(_) | Error::FateUnknown) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
-fn closed(visitor: &Visitor) -> Result<Reply> {
-    Ok(reply::html(StatusCode::FORBIDDEN, Closed::html(visitor)?))
+fn closed(door: &Door, visitor: &Visitor) -> Result<Reply> {
+    Ok(reply::html(StatusCode::FORBIDDEN, Closed::html(&Viewer::new(visitor, &door.settings))?))
 }
 
 /// What the form holds. Never the password.
@@ -95,8 +110,8 @@ impl SignUpForm {
         Self { next_query: next::query(&next), next, password_hint, ..Self::default() }
     }
 
-    pub fn html(&self, visitor: &Visitor) -> Result<String> {
-        render("signup.html", &Frame::of("Sign up", "/signup", visitor), self)
+    pub fn html(&self, viewer: &Viewer<'_>) -> Result<String> {
+        render("signup.html", &Frame::of("Sign up", "/signup", viewer), self)
     }
 }
 
@@ -107,8 +122,8 @@ pub struct Closed {
 }
 
 impl Closed {
-    pub fn html(visitor: &Visitor) -> Result<String> {
+    pub fn html(viewer: &Viewer<'_>) -> Result<String> {
         let what = "Accounts here are made by an administrator. If you need one, ask there.";
-        render("closed.html", &Frame::of("Sign-up is closed", "/signup", visitor), &Self { what })
+        render("closed.html", &Frame::of("Sign-up is closed", "/signup", viewer), &Self { what })
     }
 }

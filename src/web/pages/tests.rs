@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use hyper::{Method, StatusCode};
+use hyper::{Method, StatusCode, header};
 use regex_lite::Regex;
 
 use super::account::{Account, Profile, Row};
+use super::frame::Viewer;
 use super::home::Home;
 use super::landing::{Landing, SessionView};
 use super::link::LinkForm;
@@ -16,7 +17,8 @@ use super::words::Moment;
 use super::{Refusal, Trouble, error, logout};
 use crate::error::Error;
 use crate::identity::{LinkPurpose, Listed, User, Visitor};
-use crate::web::Settings;
+use crate::web::request::tests::{plain, with};
+use crate::web::{Door, Request, Settings};
 
 /// Text that breaks out of an element, of a quoted attribute and of a comment.
 const HOSTILE: &str = "\"'><img src=x onerror=alert(1)><!-- {{ 7*7 }} </textarea>&amp;";
@@ -40,7 +42,7 @@ fn visitor(text: &str) -> Visitor {
         disabled: false,
         shown: Default::default(),
     };
-    Visitor { session: None, user: Some(Arc::new(user)), own: true }
+    Visitor { user: Some(Arc::new(user)), own: true, ..Visitor::default() }
 }
 
 fn session() -> SessionView {
@@ -90,7 +92,8 @@ fn sign_up(text: &str) -> SignUpForm {
 
 /// Every page in every state, with `text` wherever somebody else's words may stand.
 fn pages(text: &str) -> Vec<(String, String)> {
-    let (guest, member) = (Visitor::default(), visitor(text));
+    let (guest, member, settings) = (Visitor::default(), visitor(text), Settings::of("http://localhost:3000"));
+    let (guest, member) = (Viewer::new(&guest, &settings), Viewer::new(&member, &settings));
     let hint = hint();
     let mut out = vec![
         ("landing-new", Landing::new(0, None, None).html(&guest)),
@@ -351,4 +354,22 @@ fn pages_to_look_at() {
         let html = Regex::new(r#""/style\.css[^"]*""#).expect("a pattern").replace(&html, "\"style.css\"");
         std::fs::write(dir.join(format!("{name}.html")), html.as_ref()).expect("a page");
     }
+}
+
+#[tokio::test]
+async fn an_account_that_was_made_is_told_even_when_no_session_begins() {
+    let (room, log) = crate::identity::Identity::alone();
+    let door = Door { identity: Arc::new(room), settings: Settings::of("http://localhost:3000") };
+    log.refuse(|op| matches!(op, crate::state::Op::Begin(_)));
+    let fields = "email=ada%40example.com&password=correct+horse+battery&first_name=A&last_name=B&next=%2Faccount";
+    let request = with(plain(), header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let request = Request { method: Method::POST, body: fields.into(), ..request };
+    let reply = super::signup::submit(&door, &request).await.expect("a reply");
+    assert_eq!(reply.status(), StatusCode::SEE_OTHER);
+    assert_eq!(reply.headers()[header::LOCATION], "/login?made&next=%2Faccount");
+    assert!(!reply.headers().contains_key(header::SET_COOKIE));
+    assert!(door.identity.account("ada@example.com").await.is_ok());
+    let request = Request { query: "made&next=%2Faccount".to_owned(), ..plain() };
+    let page = super::signin::show(&door, &request).await.expect("a page");
+    assert!(String::from_utf8_lossy(page.body()).contains("Your account is made."));
 }

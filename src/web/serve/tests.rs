@@ -52,7 +52,7 @@ async fn site(public_url: &str) -> SocketAddr {
     door.settings.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let site = Arc::new(Site { door, table: table() });
+    let site = Arc::new(Site { door, table: table(), misread: Once::new() });
     tokio::spawn(serve(site, Port::plain(listener), std::future::pending()));
     address
 }
@@ -222,6 +222,44 @@ async fn other_sites_change_nothing() {
     assert_eq!(status(&sent(address, "GET /who\nsec-fetch-site: cross-site", b"").await), 200);
 }
 
+/// Log lines of this thread.
+#[derive(Clone, Default)]
+struct Paper(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Paper {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_was_refused_as_foreign_is_logged_and_a_wrong_public_url_is_named_once() {
+    let paper = Paper::default();
+    let inner = paper.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || inner.clone()).finish();
+    let _until_the_end = tracing::subscriber::set_default(subscriber);
+    let lines = || String::from_utf8(std::mem::take(&mut *paper.0.lock())).unwrap();
+
+    let address = site("http://localhost:3000").await;
+    let form = "POST /json\ncontent-type: application/json\norigin:";
+    let reply = posted(address, &format!("{form} https://evil.example"), b"{}").await;
+    assert!(status(&reply) == 403 && reply.contains("from another site") && !reply.contains("public_url"), "{reply}");
+    let said = lines();
+    assert!(said.contains("sojourn::security") && said.contains("/json") && said.contains("127.0.0.1"), "{said}");
+    assert!(!said.contains("public_url"));
+    for times in [1, 0] {
+        let reply = posted(address, &format!("{form} https://here"), b"{}").await;
+        assert!(status(&reply) == 403 && reply.contains("set public_url"), "{reply}");
+        let said = lines();
+        assert_eq!(said.matches("hint: set public_url").count(), times, "{said}");
+    }
+}
+
 #[tokio::test]
 async fn a_body_may_be_as_long_as_the_limit_and_not_a_byte_more() {
     let address = site("http://here").await;
@@ -279,6 +317,63 @@ async fn two_hosts_are_refused_and_an_absolute_target_outranks_one() {
     assert_eq!(status(&sent(address, "GET /who\nhost: there", b"").await), 400);
     let reply = sent(address, "GET http://there/who", b"").await;
     assert!(reply.ends_with("127.0.0.1 there "), "{reply}");
+}
+
+/// Sends bytes as they are and reads to the end of the connection.
+async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut seen = Vec::new();
+    let _ = timeout(Duration::from_secs(60), stream.read_to_end(&mut seen)).await.expect("it is closed");
+    String::from_utf8_lossy(&seen).into_owned()
+}
+
+#[tokio::test]
+async fn a_host_must_be_named_and_look_like_one() {
+    let address = site("http://here").await;
+    for (head, code) in [
+        ("GET /who HTTP/1.1", 400),
+        ("GET /nowhere HTTP/1.1", 400),
+        ("GET /who HTTP/1.1\r\nHost:", 400),
+        ("GET /who HTTP/1.1\r\nHost: a b", 400),
+        ("GET /who HTTP/1.1\r\nHost: a/b", 400),
+        ("GET /who HTTP/1.1\r\nHost: user@here", 400),
+        ("GET /who HTTP/1.1\r\nHost: h\u{fc}re", 400),
+        ("GET http://user@here/who HTTP/1.1\r\nHost: here", 400),
+        ("GET http://here/who HTTP/1.1", 200),
+        ("GET /who HTTP/1.1\r\nHost: [2001:db8::1]:3000", 200),
+        ("GET /who HTTP/1.1\r\nHost: xn--bcher-kva.example.:80", 200),
+        ("GET /who HTTP/1.0", 200),
+    ] {
+        let reply = raw(address, format!("{head}\r\nConnection: close\r\n\r\n").as_bytes()).await;
+        assert_eq!(status(&reply), code, "{head}");
+        assert!(reply.contains("x-content-type-options"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn what_follows_a_body_of_doubtful_length_is_no_request() {
+    let address = site("http://here").await;
+    let head = "POST /json HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n";
+    let smuggled = "GET /who HTTP/1.1\r\nHost: here\r\n\r\n";
+    for lengths in [
+        "Content-Length: 7\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 7\r\n",
+        "Transfer-Encoding: chunked\r\n",
+    ] {
+        let bytes = format!("{head}{lengths}\r\n2\r\n{{}}\r\n0\r\n\r\n{smuggled}");
+        let reply = raw(address, bytes.as_bytes()).await;
+        assert!(status(&reply) == 200 && reply.contains("connection: close\r\n"), "{reply}");
+        assert_eq!(reply.matches("HTTP/1.1 ").count(), 1, "{reply}");
+    }
+}
+
+#[tokio::test]
+async fn every_401_names_a_scheme_that_nobody_asks_a_password_for() {
+    let address = site("http://here").await;
+    let reply = sent(address, "GET /api/unknown", b"").await;
+    assert!(status(&reply) == 401 && reply.contains("www-authenticate: Cookie realm=\"sojourn\"\r\n"), "{reply}");
+    assert!(!sent(address, "GET /api/busy", b"").await.contains("www-authenticate"));
 }
 
 /// HTTP/2 by hand: the preface, empty settings, and `GET /` for the authority `there` (RFC 9113, RFC 7541).

@@ -58,6 +58,13 @@ async fn where_sign_up_is_closed_the_page_says_so() {
         send(&mut node.visitor(), path, &sign_up_form(ADA, PASSWORD)).await.says(403, &["Sign-up is closed"]);
     }
     send(&mut node.visitor(), "/login", &[("email", ADA), ("password", PASSWORD)]).await.says(401, &[]);
+    for (policy, shown) in [("open", true), ("closed", false), ("invite", false)] {
+        let node = Node::with(&[("users.signup", policy)]).await;
+        for path in ["/", "/login", "/signup"] {
+            let (_, page) = node.visitor().page(path).await;
+            assert_eq!(page.contains("href=\"/signup"), shown, "{policy} {path}");
+        }
+    }
 }
 
 #[tokio::test]
