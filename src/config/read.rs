@@ -248,3 +248,27 @@ fn parse_secret(text: &str) -> Result<Secret, Hint> {
         Some(why) => Err(format!("it {why}; make one with `head -c 33 /dev/urandom | base64`")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_other_nodes_reach_this_one_is_a_place() {
+        for place in ["10.0.0.7:3001", "[fd00::7]:3001", "one:3001", "one.example.com:3001"] {
+            assert_eq!(parse_place(place).as_deref(), Ok(place));
+        }
+        for (wrong, hint) in [
+            ("0.0.0.0:3001", "leads nowhere"),
+            ("[::]:3001", "leads nowhere"),
+            ("fd00::7:3001", "write \"[fd00::7]:3001\""),
+            ("one", "add a port"),
+            ("one:0", "no place"),
+            ("one two:3001", ""),
+            ("one:66000", ""),
+        ] {
+            let told = parse_place(wrong).expect_err(wrong);
+            assert!(told.contains(hint), "{wrong}: {told}");
+        }
+    }
+}

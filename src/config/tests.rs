@@ -99,28 +99,6 @@ fn the_environment_gives_lists_by_comma_and_numbers_and_flags() {
 }
 
 #[test]
-fn where_other_nodes_reach_this_one_is_a_place() {
-    let placed = |place: &str| given(&format!("[cluster]\nadvertise = \"{place}\"")).load().cluster.advertise;
-    for place in ["10.0.0.7:3001", "[fd00::7]:3001", "one:3001", "one.example.com:3001"] {
-        assert_eq!(placed(place).as_deref(), Some(place));
-    }
-    assert_eq!(placed(""), None);
-    let told = |place: &str| given(&format!("[cluster]\nadvertise = \"{place}\"")).wrong();
-    for (place, why) in [
-        ("0.0.0.0:3001", "leads nowhere"),
-        ("[::]:3001", "leads nowhere"),
-        ("fd00::7:3001", "write \"[fd00::7]:3001\""),
-        ("one", "add a port"),
-        ("one:0", "no place"),
-        ("one two:3001", "cluster.advertise"),
-    ] {
-        assert!(told(place).contains(why), "{}", told(place));
-    }
-    let off = given("[cluster]\nlisten = \"\"\nstale_reads = \"5m\"").load().cluster;
-    assert_eq!((off.listen, off.stale_reads), (None, Duration::from_secs(300)));
-}
-
-#[test]
 fn secrets_come_from_files_too() {
     let given = given("");
     let path = given.dir.path().join("secrets");

@@ -6,6 +6,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, Bytes};
 use futures_util::FutureExt as _;
@@ -26,7 +27,6 @@ use super::logtime::LogTime;
 use super::machine::{Snapshot, SnapshotFile};
 use super::members::Members;
 use super::membership::{Membership, Wish};
-use super::opening::Queue;
 use super::peers::door::{self, Answered, Refusal};
 use super::peers::keys::PublicKey;
 use super::peers::links::{CLUSTER, Lane, Links, TO};
@@ -34,6 +34,7 @@ use super::peers::messages::{Fate, ReadAnswer, ReadQuestion, Status};
 use super::peers::routes;
 use super::peers::tls::Guests;
 use super::types::{NodeId, SnapshotMeta, TypeConfig, Vote};
+use super::wiring::Queue;
 use super::{Raft, blocking};
 use crate::error::{Error, Result};
 use crate::random;
@@ -45,6 +46,10 @@ const ENTRIES_MAX: usize = 64 << 20;
 const QUESTION_MAX: usize = 8 << 20;
 /// Most bytes of what stands in front of a snapshot.
 const HEAD_MAX: u32 = 1 << 20;
+
+/// How long a wish is said again while nobody does anything about it, and how often.
+const GRANTED_WITHIN: Duration = Duration::from_secs(10);
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What answers.
 pub struct Desk {
@@ -221,8 +226,22 @@ impl Desk {
         Membership { raft, id: self.id, members, links }
     }
 
-    /// Has a wish granted by whoever leads.
+    /// Has a wish granted by whoever leads, before long: the token that was used for it is gone.
     async fn granted(&self, wish: Wish) -> Answered {
+        let begun = Instant::now();
+        loop {
+            match self.try_granted(wish.clone()).await {
+                Err(refusal)
+                    if refusal.status == StatusCode::SERVICE_UNAVAILABLE && begun.elapsed() < GRANTED_WITHIN =>
+                {
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+                granted => return granted,
+            }
+        }
+    }
+
+    async fn try_granted(&self, wish: Wish) -> Answered {
         let leader = self.raft.metrics().borrow_watched().current_leader;
         let leader = leader.ok_or_else(|| not_now(&"no leader is known at the moment"))?;
         if leader == self.id {

@@ -25,11 +25,9 @@ pub struct Members(ArcSwap<Seen>);
 
 impl Members {
     /// Follows what the log of `raft` says, as long as there is one.
-    pub fn watch(raft: &Raft) -> Arc<Self> {
-        let members = Arc::new(Self::default());
+    pub fn follow(self: &Arc<Self>, raft: &Raft) {
         let mut metrics = raft.metrics();
-        members.see(&metrics.borrow_watched().membership_config);
-        let seen = members.clone();
+        let seen = self.clone();
         tokio::spawn(async move {
             let mut last = None;
             while metrics.changed().await.is_ok() {
@@ -40,7 +38,6 @@ impl Members {
                 }
             }
         });
-        members
     }
 
     /// Takes over what the log says.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver as _;
-use openraft::errors::{ClientWriteError, RaftError};
+use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
@@ -96,7 +96,7 @@ impl Membership {
             return Err(Error::Conflict("the last voter cannot go\nhint: stop it, and the cluster is stopped".into()));
         }
         if id == self.id {
-            return Err(Error::Conflict("the leader hands over before it goes".into()));
+            return Err(Error::NotDone("the leader hands over before it goes".into()));
         }
         // it hears nothing any more once it is gone, so that somebody has to tell it
         let link = self.members.get(id).map(|member| self.links.to(id, &member, Lane::Quick));
@@ -173,6 +173,9 @@ impl Membership {
             Ok(_) => Ok(()),
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => {
                 Err(Error::NotDone("this node does not lead".into()))
+            }
+            Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(ChangeMembershipError::InProgress(_)))) => {
+                Err(Error::NotDone("another change of the membership is under way".into()))
             }
             Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(e))) => {
                 Err(Error::Conflict(format!("{e}\nhint: try again when the change under way is through")))

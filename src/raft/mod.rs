@@ -26,6 +26,7 @@ mod store;
 mod tenure;
 pub mod types;
 mod upkeep;
+mod wiring;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,7 +53,6 @@ use machine::Machine;
 use members::Members;
 use membership::Membership;
 pub use membership::Wish;
-use opening::Queue;
 pub use opening::Settings;
 pub use operating::Seen;
 use peers::keys::PublicKey;
@@ -63,6 +63,7 @@ use snapshots::Attempt;
 pub use store::Counters;
 use store::Store;
 use types::Member;
+use wiring::Queue;
 
 /// The handle on this node's log.
 type Raft = types::Raft<Machine>;

@@ -23,10 +23,11 @@ use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
 
 use super::machine::{Snapshot, SnapshotFile};
+use super::members::Members;
 use super::peers::link::{Failed, Link, Sent};
 use super::peers::links::{Lane, Links};
 use super::peers::routes;
-use super::types::{Member, TypeConfig};
+use super::types::{Member, NodeId, TypeConfig};
 use crate::state::codec;
 
 /// How long a peer may take over entries: it has to write them down.
@@ -39,38 +40,53 @@ const SNAPSHOT_WITHIN: Duration = Duration::from_secs(3_600);
 const CHUNK: usize = 256 << 10;
 
 /// Makes connections to peers.
-pub struct Network(pub Arc<Links>);
+pub struct Network {
+    pub links: Arc<Links>,
+    pub members: Arc<Members>,
+}
 
 impl Network {
-    fn peer(&self, target: u64, member: &Member, lane: Lane) -> Peer {
-        Peer { quick: self.0.to(target, member, Lane::Quick), wide: self.0.to(target, member, lane) }
+    fn peer(&self, target: NodeId, member: &Member, lane: Lane) -> Peer {
+        let (links, members) = (self.links.clone(), self.members.clone());
+        Peer { links, members, target, named: member.clone(), lane }
     }
 }
 
 impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = Peer;
 
-    async fn new_client(&mut self, target: u64, member: &Member) -> Peer {
+    async fn new_client(&mut self, target: NodeId, member: &Member) -> Peer {
         self.peer(target, member, Lane::Log)
     }
 
-    async fn new_heartbeat_client(&mut self, target: u64, member: &Member) -> Peer {
+    async fn new_heartbeat_client(&mut self, target: NodeId, member: &Member) -> Peer {
         self.peer(target, member, Lane::Quick)
     }
 
-    async fn new_snapshot_client(&mut self, target: u64, member: &Member) -> Peer {
+    async fn new_snapshot_client(&mut self, target: NodeId, member: &Member) -> Peer {
         self.peer(target, member, Lane::Bulk)
     }
 }
 
 /// One peer, as openraft speaks to it.
 pub struct Peer {
-    quick: Arc<Link>,
+    links: Arc<Links>,
+    members: Arc<Members>,
+    target: NodeId,
+    /// What openraft said of it when it began to speak.
+    named: Member,
     /// For entries and snapshots.
-    wide: Arc<Link>,
+    lane: Lane,
 }
 
 impl Peer {
+    /// The connection to where the peer is now: openraft keeps a client for as long as somebody leads, and the peer may
+    /// have moved meanwhile.
+    fn link(&self, lane: Lane) -> Arc<Link> {
+        let now = self.members.get(self.target);
+        self.links.to(self.target, now.as_ref().unwrap_or(&self.named), lane)
+    }
+
     async fn ask<Q: Serialize, A: DeserializeOwned>(
         link: &Link,
         route: &str,
@@ -97,7 +113,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         rpc: AppendEntriesRequest<TypeConfig>,
         _: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
-        Self::ask(&self.wide, routes::APPEND, &rpc, APPEND_WITHIN).await
+        Self::ask(&self.link(self.lane), routes::APPEND, &rpc, APPEND_WITHIN).await
     }
 
     async fn vote(
@@ -105,7 +121,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         rpc: VoteRequest<TypeConfig>,
         _: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        Self::ask(&self.quick, routes::VOTE, &rpc, VOTE_WITHIN).await
+        Self::ask(&self.link(Lane::Quick), routes::VOTE, &rpc, VOTE_WITHIN).await
     }
 
     async fn pre_vote(
@@ -113,7 +129,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         rpc: VoteRequest<TypeConfig>,
         _: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
-        Self::ask(&self.quick, routes::PRE_VOTE, &rpc, VOTE_WITHIN).await
+        Self::ask(&self.link(Lane::Quick), routes::PRE_VOTE, &rpc, VOTE_WITHIN).await
     }
 
     async fn transfer_leader(
@@ -121,7 +137,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         rpc: TransferLeaderRequest<TypeConfig>,
         _: RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
-        Self::ask(&self.quick, routes::TRANSFER, &rpc, VOTE_WITHIN).await
+        Self::ask(&self.link(Lane::Quick), routes::TRANSFER, &rpc, VOTE_WITHIN).await
     }
 
     async fn full_snapshot(
@@ -134,7 +150,8 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         let unread = |e: &io::Error| StreamingError::Network(NetworkError::new(e));
         let head = codec::encode(&(vote, &snapshot.meta));
         let body = file_body(head, &snapshot.snapshot.0).await.map_err(|e| unread(&e))?;
-        let sent = pin!(timeout(SNAPSHOT_WITHIN, self.wide.send(routes::SNAPSHOT, body)));
+        let link = self.link(self.lane);
+        let sent = pin!(timeout(SNAPSHOT_WITHIN, link.send(routes::SNAPSHOT, body)));
         match future::select(sent, pin!(cancel)).await {
             Either::Left((Ok(Ok(answer)), _)) => Ok(answer),
             Either::Left((Ok(Err(failed)), _)) => Err(StreamingError::Unreachable(told(&failed))),

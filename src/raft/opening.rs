@@ -11,24 +11,23 @@ use std::time::Duration;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::{Config, SnapshotPolicy};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
-use super::decider::{self, Decider, Job};
-use super::desk::{Desk, Gate};
 use super::farewell::{self, Farewells};
-use super::freshness::{Bounds, Freshness, Oracle};
+use super::freshness::{Bounds, Freshness};
 use super::join::{self, Candidate};
 use super::logtime::LogTime;
 use super::members::Members;
-use super::membership::{Membership, Wish};
+use super::membership::Wish;
 use super::network::Network;
 use super::peers::keys::{Authority, PrivateKey};
 use super::peers::links::{Links, hex};
 use super::peers::token::Token;
 use super::peers::{door, tls};
-use super::router::Router;
 use super::types::{Member, NodeId, StoredMembership};
-use super::{Raft, RaftLog, blocking, files, tenure, upkeep};
+use super::wiring::{Core, Wires, wires};
+use super::{Raft, RaftLog, blocking, files, upkeep};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::state::State;
@@ -61,6 +60,12 @@ impl Settings {
         let bounds = Bounds { max_staleness: Duration::from_secs(1), stale_reads: Duration::ZERO };
         Self { bounds, secret: secret.into(), port: None, join: None, reader: false }
     }
+
+    /// What peers must know of the node with this key.
+    fn member(&self, key: &PrivateKey) -> Member {
+        let address = self.port.as_ref().map(|(_, advertise)| advertise.clone()).unwrap_or_default();
+        Member { address, key: key.public().to_vec(), reader: self.reader }
+    }
 }
 
 impl RaftLog {
@@ -77,116 +82,58 @@ impl RaftLog {
             blocking(move || files::open(&dir, state)).await?
         };
         let identity = store.identity();
-        let (owed, attempts, id) = (machine.owed(), machine.attempts(), identity.node);
-        let (authority, own) = (Authority::of(settings.secret.as_bytes()), PrivateKey::of_seed(&identity.seed));
-        let links = Arc::new(Links::new(tls::connector(&authority, &own)?, &identity.cluster));
-        let raft = Raft::build(id, Arc::new(config()?), Network(links.clone()), store.clone(), machine)
+        let (owed, attempts) = (machine.owed(), machine.attempts());
+        let keys = (Authority::of(settings.secret.as_bytes()), PrivateKey::of_seed(&identity.seed));
+        let links = Arc::new(Links::new(tls::connector(&keys.0, &keys.1)?, &identity.cluster));
+        let members = Arc::new(Members::default());
+        let network = Network { links: links.clone(), members: members.clone() };
+        let raft = Raft::build(identity.node, Arc::new(config()?), network, store.clone(), machine)
             .await
             .map_err(|e| Error::broken("the log cannot be opened", e))?;
-        let members = Members::watch(&raft);
+        members.follow(&raft);
         let time = Arc::new(LogTime::starting(clock.clone(), state.stamp()));
-        let (queue, jobs) = mpsc::channel(decider::QUEUE_MAX);
-        let (elsewhere, strays) = mpsc::channel(decider::QUEUE_MAX);
-        let membership = Membership { raft: raft.clone(), id, members: members.clone(), links: links.clone() };
+        let core = Core { raft, id: identity.node, members, links, time, state };
+        let own = settings.member(&keys.1);
+
+        let (wires, ends) = wires();
         let farewells = Farewells::of(dir);
-        let snapshots = dir.join("snapshots");
-        let own_member = Member {
-            address: settings.port.as_ref().map(|(_, advertise)| advertise.clone()).unwrap_or_default(),
-            key: own.public().to_vec(),
-            reader: settings.reader,
-        };
-
-        let (tenure, held) = watch::channel(None);
-        let (ending, is_over) = watch::channel(false);
-        let (closing, is_closed) = watch::channel(false);
-        let (mut tasks, mut port) = (tokio::task::JoinSet::new(), tokio::task::JoinSet::new());
+        let (mut tasks, mut port) = (JoinSet::new(), JoinSet::new());
         if let Some((listener, _)) = settings.port {
-            let gate = Gate { members: members.clone(), state: state.clone(), time: time.clone() };
-            let acceptor = tls::acceptor(&authority, &own, Arc::new(gate))?;
-            let desk = Desk {
-                raft: raft.clone(),
-                id,
-                cluster: (identity.cluster, hex(&identity.cluster)),
-                secret: settings.secret.clone(),
-                members: members.clone(),
-                links: links.clone(),
-                time: time.clone(),
-                jobs: queue.clone(),
-                strays: elsewhere.clone(),
-                farewells: farewells.clone(),
-                snapshots: snapshots.clone(),
-            };
-            port.spawn(door::serve(listener, acceptor, Arc::new(desk), is_closed));
+            let acceptor = tls::acceptor(&keys.0, &keys.1, Arc::new(core.gate()))?;
+            let cluster = (identity.cluster, hex(&identity.cluster));
+            let desk = core.desk(&wires, cluster, settings.secret, (farewells.clone(), dir.join("snapshots")));
+            port.spawn(door::serve(listener, acceptor, Arc::new(desk), ends.is_closed));
         }
-        let watch = tenure::Watch {
-            raft: raft.clone(),
-            id,
-            members: members.clone(),
-            links: links.clone(),
-            time: time.clone(),
-            state: state.clone(),
-            is_over,
-        };
-        tasks.spawn(watch.run(tenure));
-        raft.run();
-        let is_newcomer = take_part(&raft, id, (identity.joins, &own_member), settings.join.as_ref()).await?;
+        tasks.spawn(core.watch(ends.is_over).run(ends.tenure));
+        core.raft.run();
+        let is_newcomer = take_part(&core.raft, core.id, (identity.joins, &own), settings.join.as_ref()).await?;
 
-        members.see(&membership_of(&raft).await?);
-        let is_alone = members.voters() == [id];
-        if is_alone {
-            first_tenure(&raft, held.clone()).await?;
-            upkeep::catch_up(&raft, &time, &state).await?;
-        }
-        let oracle =
-            Oracle { raft: raft.clone(), id, members: members.clone(), links: links.clone(), time: time.clone() };
-        let fresh = Freshness::start(oracle, clock, settings.bounds);
-        let (stale, said) = (fresh.clone(), farewells.clone());
-        tasks.spawn(async move {
-            said.heard().await;
-            stale.close();
-        });
-        let (idle, rests) = watch::channel(true);
-        let decider = Decider {
-            idle,
-            raft: raft.clone(),
-            state: state.clone(),
-            time: time.clone(),
-            tenure: held.clone(),
-            elsewhere: elsewhere.downgrade(),
-            flying: 0,
-        };
-        tokio::spawn(decider.run(jobs));
-        let router = Router {
-            raft: raft.clone(),
-            id,
-            members: members.clone(),
-            links: links.clone(),
-            here: queue.clone(),
-            back: elsewhere.downgrade(),
-            tenure: held.clone(),
-        };
-        tokio::spawn(router.run(strays));
+        let is_alone = lead_if_alone(&core, &wires).await?;
+        let fresh = Freshness::start(core.oracle(), clock, settings.bounds);
+        tasks.spawn(stale_after(farewells.clone(), fresh.clone()));
+        tokio::spawn(core.decider(&wires, ends.idle).run(ends.jobs));
+        tokio::spawn(core.router(&wires).run(ends.strays));
         let log = Arc::new(Self {
-            raft,
+            membership: core.membership(),
+            raft: core.raft,
             store,
-            state,
-            time,
+            state: core.state,
+            time: core.time,
             fresh,
-            queue,
-            elsewhere,
-            snapshots,
+            queue: wires.queue,
+            elsewhere: wires.elsewhere,
+            snapshots: dir.join("snapshots"),
             owed,
             attempts,
-            members,
-            links,
-            membership,
-            tenure: held,
-            ending,
-            idle: rests,
-            closing,
+            members: core.members,
+            links: core.links,
+            tenure: wires.tenure,
+            ending: wires.ending,
+            idle: wires.idle,
+            closing: wires.closing,
             port: parking_lot::Mutex::new(port),
-            authority: authority.key(),
-            own: own_member,
+            authority: keys.0.key(),
+            own,
             is_newcomer,
             farewells,
             tasks: parking_lot::Mutex::new(tasks),
@@ -197,6 +144,23 @@ impl RaftLog {
         }
         Ok(log)
     }
+}
+
+/// A node that is the only voter leads before it answers anybody. Answers whether it is.
+async fn lead_if_alone(core: &Core, wires: &Wires) -> Result<bool> {
+    core.members.see(&membership_of(&core.raft).await?);
+    if core.members.voters() != [core.id] {
+        return Ok(false);
+    }
+    first_tenure(&core.raft, wires.tenure.clone()).await?;
+    upkeep::catch_up(&core.raft, &core.time, &core.state).await?;
+    Ok(true)
+}
+
+/// Nothing that a node holds is fresh once it is no member any more.
+async fn stale_after(farewells: Arc<Farewells>, fresh: Arc<Freshness>) {
+    farewells.heard().await;
+    fresh.close();
 }
 
 /// A voter stands for election when it has heard nothing for the longest of the timeouts and its own one more: a killed
@@ -278,6 +242,3 @@ pub(super) fn move_wish(id: NodeId, own: &Member, known: Option<&Member>) -> Opt
     let member = Member { reader: known.reader, ..own.clone() };
     (*known != member && !own.address.is_empty()).then_some(Wish::Move { id, member })
 }
-
-/// An Op's way in.
-pub(super) type Queue = mpsc::Sender<Job>;

@@ -25,6 +25,9 @@ const STATUS_WITHIN: Duration = Duration::from_secs(1);
 /// How long the leader may take over a change of the membership.
 const CHANGED_WITHIN: Duration = Duration::from_secs(30);
 
+/// How long a wish is said again while nobody does anything about it, and how often.
+const GRANTED_WITHIN: Duration = Duration::from_secs(5);
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// How long this node may take to hear of a new leader.
 const HANDED_OVER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -124,6 +127,17 @@ impl RaftLog {
     /// # Errors
     /// `Conflict` and `NotFound` as the leader says; `NotDone` without one.
     pub async fn grant(&self, wish: Wish) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            match self.try_grant(wish.clone()).await {
+                // whoever is to lead may not know it yet, and every wish can be said twice
+                Err(Error::NotDone(_)) if begun.elapsed() < GRANTED_WITHIN => tokio::time::sleep(ASK_AGAIN).await,
+                granted => return granted,
+            }
+        }
+    }
+
+    async fn try_grant(&self, wish: Wish) -> Result<()> {
         let leads = |leader| matches!(&wish, Wish::Remove { id } if *id == leader);
         let mut leader = self.leader()?;
         if leads(leader) && self.members.voters().len() > 1 {
@@ -142,7 +156,7 @@ impl RaftLog {
         match timeout(CHANGED_WITHIN, link.call::<_, ()>(routes::WISH, &wish)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(Failed::Refused(why))) => Err(Error::Conflict(why)),
-            Ok(Err(Failed::Unsent(why))) => Err(Error::NotDone(why)),
+            Ok(Err(Failed::Unsent(why) | Failed::NotNow(why))) => Err(Error::NotDone(why)),
             Ok(Err(Failed::Lost(_))) | Err(_) => Err(Error::FateUnknown),
         }
     }

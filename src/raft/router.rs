@@ -114,7 +114,9 @@ impl Router {
         let asked = timeout(ANSWER_WITHIN, leader.call::<_, Vec<Fate>>(routes::OPS, &ops)).await;
         let fates = match asked {
             Ok(Ok(fates)) if fates.len() == batch.len() => fates,
-            Ok(Err(Failed::Unsent(why) | Failed::Refused(why))) => return self.later(batch, &why).await,
+            Ok(Err(Failed::Unsent(why) | Failed::Refused(why) | Failed::NotNow(why))) => {
+                return self.later(batch, &why).await;
+            }
             _ => return batch.into_iter().for_each(|job| job.refuse(Error::FateUnknown)),
         };
         let last = fates.iter().map(|fate| if let Fate::Decided { index, .. } = fate { *index } else { 0 }).max();

@@ -82,6 +82,10 @@ impl Node {
 
     /// Starts, or says why not.
     pub async fn try_open(&mut self) -> sojourn::error::Result<()> {
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init();
         let token = self.token.as_ref().map(|token| token.parse().expect("it is a token"));
         let joining = Joining { token, learner: false };
         let running = node::start_with(self.config(), joining, self.clock.clone()).await?;

@@ -49,6 +49,9 @@ pub enum Failed {
     /// The peer refused, and did nothing.
     #[error("refused: {0}")]
     Refused(String),
+    /// The peer did nothing, and might do it later.
+    #[error("not now: {0}")]
+    NotNow(String),
 }
 
 /// Who is called.
@@ -132,8 +135,11 @@ impl Link {
         self.disowned.store(false, Ordering::Relaxed);
         let status = response.status();
         let body = read(response).await.map_err(|e| lost(&e))?;
-        if status != StatusCode::OK {
-            return Err(Failed::Refused(String::from_utf8_lossy(&body).into_owned()));
+        let why = || String::from_utf8_lossy(&body).into_owned();
+        match status {
+            StatusCode::OK => {}
+            StatusCode::SERVICE_UNAVAILABLE => return Err(Failed::NotNow(why())),
+            _ => return Err(Failed::Refused(why())),
         }
         codec::decode(&body).map_err(|e| lost(&e))
     }

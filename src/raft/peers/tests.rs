@@ -53,6 +53,7 @@ struct Port {
     list: Arc<List>,
     own: PublicKey,
     task: tokio::task::JoinHandle<()>,
+    _stop: tokio::sync::watch::Sender<bool>,
 }
 
 fn authority() -> Authority {
@@ -64,9 +65,9 @@ async fn open() -> Port {
     let address = listener.local_addr().expect("an address").to_string();
     let (list, own) = (Arc::new(List::default()), PrivateKey::of_seed(&[1; 32]));
     let acceptor = tls::acceptor(&authority(), &own, list.clone()).expect("TLS");
-    let stop = tokio::sync::watch::channel(false).1;
-    let task = tokio::spawn(door::serve(listener, acceptor, Arc::new(Echo), stop));
-    Port { address, list, own: own.public(), task }
+    let (_stop, stopped) = tokio::sync::watch::channel(false);
+    let task = tokio::spawn(door::serve(listener, acceptor, Arc::new(Echo), stopped));
+    Port { address, list, own: own.public(), task, _stop }
 }
 
 impl Port {
