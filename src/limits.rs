@@ -39,6 +39,8 @@ pub const PING_EVERY: Duration = Duration::from_secs(20);
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 /// How much of a body that is too long is read and thrown away, so that the sender gets to see our answer.
 pub const DISCARD_MAX: u64 = 1 << 20;
+/// How long a node of several says that it goes before it closes its doors.
+pub const GOING_NOTICE: Duration = Duration::from_secs(1);
 /// How long requests under way may take to finish once the node stops.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 

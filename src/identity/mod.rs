@@ -27,6 +27,7 @@ mod visitor;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::clock::Millis;
 use crate::config;
@@ -76,6 +77,8 @@ pub struct Identity {
     signer: Signer,
     hashes: HashPool,
     touches: Arc<Touches>,
+    /// Whether the node is about to stop.
+    is_closing: AtomicBool,
 }
 
 impl Identity {
@@ -87,7 +90,7 @@ impl Identity {
         let signer = Signer::new(&settings.secrets);
         let hashes = HashPool::new(settings.hash_threads)?;
         let touches = Touches::start(log.clone());
-        Ok(Self { state, log, settings, signer, hashes, touches })
+        Ok(Self { state, log, settings, signer, hashes, touches, is_closing: AtomicBool::new(false) })
     }
 
     /// Log time now.
@@ -100,7 +103,15 @@ impl Identity {
     /// # Errors
     /// `NotDone` with the reason.
     pub async fn ready(&self) -> Result<()> {
+        if self.is_closing.load(Ordering::Relaxed) {
+            return Err(Error::NotDone("this node is about to stop".into()));
+        }
         if self.log.is_fresh() { Ok(()) } else { self.log.refresh().await }
+    }
+
+    /// From now on the node is not ready, though it answers still: it is about to stop.
+    pub fn close(&self) {
+        self.is_closing.store(true, Ordering::Relaxed);
     }
 
     /// Sees to it that everything acknowledged so far, on whichever node, is here.

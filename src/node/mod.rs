@@ -15,9 +15,10 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -38,6 +39,9 @@ pub use joining::Joining;
 use operator::Desk;
 pub use raft::{Keep, Token};
 
+/// Connections that may wait until they are accepted.
+const BACKLOG: u32 = 1024;
+
 /// A node whose doors are open.
 pub struct RunningNode {
     /// Where the HTTP door really listens.
@@ -51,6 +55,11 @@ pub struct RunningNode {
     /// Makes the first admin; only while there is none.
     pub first_admin: Option<Link>,
     log: Arc<RaftLog>,
+    identity: Arc<Identity>,
+    /// Tells clients to come back elsewhere.
+    goes: Arc<AtomicBool>,
+    /// Whether it cannot go on, or need not.
+    has_ended: bool,
     stop: watch::Sender<bool>,
     doors: JoinSet<()>,
     _directory: Directory,
@@ -63,6 +72,12 @@ impl RunningNode {
     /// # Errors
     /// Why it cannot go on.
     pub async fn ended(&mut self) -> Result<()> {
+        let ended = self.end().await;
+        self.has_ended = true;
+        ended
+    }
+
+    async fn end(&self) -> Result<()> {
         tokio::select! {
             why = self.log.failed() => Err(Error::Broken(format!(
                 "the log failed: {why}\nhint: check the disk under {}",
@@ -75,11 +90,17 @@ impl RunningNode {
         }
     }
 
-    /// Closes the doors, lets requests under way finish, and stops.
+    /// Closes the doors, lets requests under way finish, and stops. One of several says first, for a moment, that it
+    /// goes: balancers that ask turn to the others, and connections are closed with an answer and not between two.
     ///
     /// # Errors
     /// What could not be closed.
     pub async fn stop(mut self) -> Result<()> {
+        if !self.has_ended && !self.log.is_alone() {
+            self.identity.close();
+            self.goes.store(true, Ordering::Relaxed);
+            tokio::time::sleep(limits::GOING_NOTICE).await;
+        }
         self.stop.send_replace(true);
         let drained = async { while self.doors.join_next().await.is_some() {} };
         if tokio::time::timeout(limits::DRAIN_TIMEOUT + Duration::from_secs(5), drained).await.is_err() {
@@ -106,11 +127,12 @@ pub async fn start_with(mut config: Config, joining: Joining, clock: Arc<dyn Clo
     let started = Instant::now();
     let tls = tls(&config)?;
     let directory = Directory::open(&config.data)?;
-    let web_listener = bind("web.listen", config.web.listen).await?;
+    let web_socket = take("web.listen", config.web.listen)?;
     let metrics_listener = bind_if_any("metrics.listen", config.metrics.listen).await?;
     let peers = bind_if_any("cluster.listen", config.cluster.listen).await?;
     let address = |listener: &TcpListener| listener.local_addr().map_err(|e| Error::broken("listening", e));
-    config.listening_on(address(&web_listener)?);
+    let web = web_socket.local_addr().map_err(|e| Error::broken("listening", e))?;
+    config.listening_on(web);
     let peers = peers.map(|listener| advertised(listener, &config)).transpose()?;
     if joining.token.is_some() && peers.is_none() {
         let why = "a node that joins must be reached by the others\nhint: set cluster.listen";
@@ -139,17 +161,20 @@ pub async fn start_with(mut config: Config, joining: Joining, clock: Arc<dyn Clo
     };
 
     let mut node = RunningNode {
-        web: address(&web_listener)?,
+        web,
         metrics: metrics_listener.as_ref().map(address).transpose()?,
         public_url: config.public_url.clone(),
         data: config.data.clone(),
         first_admin,
         log: log.clone(),
+        identity: identity.clone(),
+        goes: Arc::default(),
+        has_ended: false,
         stop: watch::Sender::new(false),
         doors: JoinSet::new(),
         _directory: directory,
     };
-    let port = Port { tls, ..Port::plain(web_listener) };
+    let port = Port { tls, goes: node.goes.clone(), ..Port::plain(listen("web.listen", web_socket)?) };
     let site = Arc::new(Site::new(Door { identity: identity.clone(), settings: web::Settings::new(&config) }));
     let stop = node.stop.subscribe();
     node.doors.spawn(async move { web::serve(site, port, stopped(stop)).await });
@@ -182,16 +207,35 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
+/// Takes an address. Whoever connects is refused until the node listens there, so that a balancer turns to another one
+/// instead of waiting.
+fn take(setting: &str, address: SocketAddr) -> Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let taken = socket.and_then(|socket| {
+        // connections that a restart left behind do not keep the address
+        socket.set_reuseaddr(true)?;
+        socket.bind(address).map(|()| socket)
+    });
+    taken.map_err(|e| untaken(setting, address, &e))
+}
+
+fn listen(setting: &str, socket: TcpSocket) -> Result<TcpListener> {
+    let address = socket.local_addr().map_err(|e| Error::broken("listening", e))?;
+    socket.listen(BACKLOG).map_err(|e| untaken(setting, address, &e))
+}
+
 async fn bind(setting: &str, address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|e| {
-        let hint = match e.kind() {
-            ErrorKind::AddrInUse => "another program listens there",
-            ErrorKind::AddrNotAvailable => "this machine has no such address",
-            ErrorKind::PermissionDenied => "ports below 1024 are for root, or for who has CAP_NET_BIND_SERVICE",
-            _ => "this system refuses it",
-        };
-        Error::Broken(format!("cannot listen on {address}: {e}\nhint: {hint}; choose another with {setting}"))
-    })
+    TcpListener::bind(address).await.map_err(|e| untaken(setting, address, &e))
+}
+
+fn untaken(setting: &str, address: SocketAddr, e: &std::io::Error) -> Error {
+    let hint = match e.kind() {
+        ErrorKind::AddrInUse => "another program listens there",
+        ErrorKind::AddrNotAvailable => "this machine has no such address",
+        ErrorKind::PermissionDenied => "ports below 1024 are for root, or for who has CAP_NET_BIND_SERVICE",
+        _ => "this system refuses it",
+    };
+    Error::Broken(format!("cannot listen on {address}: {e}\nhint: {hint}; choose another with {setting}"))
 }
 
 async fn bind_if_any(setting: &str, address: Option<SocketAddr>) -> Result<Option<TcpListener>> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 use super::Raft;
-use super::decider::{self, Decider, Queue};
+use super::decider::{self, Decider, Job, Queue};
 use super::desk::{Desk, Gate};
 use super::farewell::Farewells;
 use super::freshness::Oracle;

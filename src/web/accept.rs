@@ -11,12 +11,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
+use hyper::header::{self, HeaderValue};
 use hyper::service::{Service, service_fn};
-use hyper::{Request, Response};
+use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use ipnet::IpNet;
@@ -39,6 +41,12 @@ use crate::limits;
 
 /// How long accepting rests when the process is out of file descriptors.
 const REST: Duration = Duration::from_millis(50);
+
+/// How long the last connections may take to say what they came for.
+const FIRST_REQUEST: Duration = Duration::from_millis(50);
+
+/// A connection, whence it comes, and its place among all.
+type Arrival = (TcpStream, SocketAddr, OwnedSemaphorePermit);
 
 /// The bounds of one listener.
 #[derive(Debug, Clone, Copy)]
@@ -72,13 +80,16 @@ pub struct Port {
     pub limits: Limits,
     /// Whose connections are not counted by address.
     pub exempt: Vec<IpNet>,
+    /// Whether each HTTP/1.1 connection ends with its next answer: a client that was told so sends no further request
+    /// into a connection that is about to be closed.
+    pub goes: Arc<AtomicBool>,
 }
 
 impl Port {
     /// Plain HTTP with the usual bounds.
     pub fn plain(listener: TcpListener) -> Self {
         let exempt = vec![IpNet::new_assert(Ipv4Addr::LOCALHOST.into(), 8), IpAddr::V6(Ipv6Addr::LOCALHOST).into()];
-        Self { listener, tls: None, limits: Limits::default(), exempt }
+        Self { listener, tls: None, limits: Limits::default(), exempt, goes: Arc::default() }
     }
 }
 
@@ -126,27 +137,15 @@ where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
-    let Port { listener, tls, limits, exempt } = port;
+    let Port { listener, tls, limits, exempt, goes } = port;
     let crowd = Crowd::new(limits.per_address, exempt);
     let room = Arc::new(Semaphore::new(limits.connections));
     let (stopping, stopped) = watch::channel(());
     let builder = Arc::new(protocol());
     let mut open = JoinSet::new();
-    let mut stop = pin!(stop);
-    loop {
-        let (stream, address, permit) = tokio::select! {
-            biased;
-            () = &mut stop => break,
-            Some(ended) = open.join_next(), if !open.is_empty() => {
-                if let Err(error) = ended && error.is_panic() {
-                    tracing::error!("a connection's task panicked");
-                }
-                continue;
-            }
-            accepted = next(&listener, &room) => accepted,
-        };
-        let Some(place) = crowd.enter(address.ip()) else { continue };
-        let service = make(Peer { address, tls: tls.is_some() });
+    let welcome = |open: &mut JoinSet<()>, (stream, address, permit): Arrival| {
+        let Some(place) = crowd.enter(address.ip()) else { return };
+        let service = last_when(goes.clone(), make(Peer { address, tls: tls.is_some() }));
         let (tls, builder, stopped) = (tls.clone(), builder.clone(), stopped.clone());
         open.spawn(async move {
             let _open = (Open::new(permit), place);
@@ -158,14 +157,86 @@ where
                 Err(_) => tracing::debug!(%address, "a TLS handshake took too long"),
             }
         });
+    };
+    let mut stop = pin!(stop);
+    loop {
+        let arrival = tokio::select! {
+            biased;
+            () = &mut stop => break,
+            Some(ended) = open.join_next(), if !open.is_empty() => {
+                if let Err(error) = ended && error.is_panic() {
+                    tracing::error!("a connection's task panicked");
+                }
+                continue;
+            }
+            accepted = next(&listener, &room) => accepted,
+        };
+        welcome(&mut open, arrival);
     }
-    drop(listener);
+    if goes.load(Ordering::Relaxed) {
+        turn_away(&listener);
+        for (stream, address) in let_in(listener) {
+            let Ok(permit) = room.clone().try_acquire_owned() else { break };
+            welcome(&mut open, (stream, address, permit));
+        }
+        tokio::time::sleep(FIRST_REQUEST).await;
+    } else {
+        drop(listener);
+    }
     drop(stopping);
     let drained = timeout(limits.drain, async { while open.join_next().await.is_some() {} }).await;
     if drained.is_err() {
         tracing::warn!(connections = open.len(), "requests still run after the drain time; cutting them off");
         open.shutdown().await;
     }
+}
+
+/// Has the system drop whatever newcomers send, so that nobody is let in between the last one that is accepted and the
+/// end of the listener: their request would be cut off unread. They try again, and find the door closed.
+#[cfg(target_os = "linux")]
+fn turn_away(listener: &TcpListener) {
+    // BPF: return 0, take nothing of any packet
+    let nothing = [socket2::SockFilter::new(0x06, 0, 0, 0)];
+    if let Err(error) = socket2::SockRef::from(listener).attach_filter(&nothing) {
+        tracing::debug!(%error, "the last connections may be cut off");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn turn_away(_: &TcpListener) {}
+
+/// Closes the listener; answers the connections that the system let in and nobody accepted yet. tokio may not have
+/// heard of them, so that the system itself is asked.
+fn let_in(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    let Ok(listener) = listener.into_std() else { return Vec::new() };
+    let mut all = Vec::new();
+    while let Ok((stream, address)) = listener.accept() {
+        let stream = stream.set_nodelay(true).and_then(|()| stream.set_nonblocking(true)).map(|()| stream);
+        all.extend(stream.and_then(TcpStream::from_std).map(|stream| (stream, address)));
+    }
+    all
+}
+
+/// The same service, whose answers close their connection once `goes` is true.
+fn last_when<S, B>(
+    goes: Arc<AtomicBool>,
+    service: S,
+) -> impl Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Send + 'static
+where
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Send + 'static,
+{
+    service_fn(move |request: Request<Incoming>| {
+        let (is_http1, goes) = (request.version() < Version::HTTP_2, goes.clone());
+        let answer = service.call(request);
+        async move {
+            let mut answer = answer.await?;
+            if is_http1 && goes.load(Ordering::Relaxed) {
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(answer)
+        }
+    })
 }
 
 /// A place among the connections and a mark on the gauge, given back when dropped.
@@ -209,7 +280,7 @@ fn protocol() -> Builder<TokioExecutor> {
 }
 
 /// The next connection, once there is room for one.
-async fn next(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+async fn next(listener: &TcpListener, room: &Arc<Semaphore>) -> Arrival {
     let permit = room.clone().acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {

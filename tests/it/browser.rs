@@ -1,6 +1,6 @@
 //! Browser: what a person does and sees, in a real one. Without `TEST_BROWSER=1` nothing here runs.
 
-mod chromium;
+pub mod chromium;
 
 use std::collections::HashSet;
 

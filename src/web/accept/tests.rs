@@ -20,7 +20,7 @@ async fn listening(limits: Limits) -> Listening {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
-    let port = Port { listener, tls: None, limits, exempt: Vec::new() };
+    let port = Port { listener, tls: None, limits, exempt: Vec::new(), goes: Arc::default() };
     let stopped = async {
         stopped.await.ok();
     };

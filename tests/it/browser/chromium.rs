@@ -81,6 +81,11 @@ impl Chromium {
 
     /// A browser with an empty profile, at this node.
     pub async fn browser(&self, node: &Node, scripts: Scripts) -> Browser {
+        self.browser_at(&node.url, scripts).await
+    }
+
+    /// The same at this address.
+    pub async fn browser_at(&self, url: &str, scripts: Scripts) -> Browser {
         let profile = tempfile::tempdir_in(self.profiles.path()).expect("a directory").keep();
         let mut args = FLAGS.map(str::to_owned).to_vec();
         args.push(format!("--user-data-dir={}", profile.display()));
@@ -95,7 +100,7 @@ impl Chromium {
         let mut builder = ClientBuilder::new(HttpConnector::new());
         let client = builder.capabilities(capabilities).connect(&format!("http://{}", self.address)).await;
         let client = client.unwrap_or_else(|e| panic!("chromium does not start: {e}\n{HINT}"));
-        Browser { client, url: node.url.clone() }
+        Browser { client, url: url.to_owned() }
     }
 }
 

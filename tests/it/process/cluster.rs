@@ -10,22 +10,28 @@ use serde_json::{Value, json};
 use crate::harness::{PASSWORD, Visitor};
 use crate::program::{PATIENCE, Place, Program, Starting};
 
-/// A place whose peer port stays the same over restarts.
-fn place() -> Place {
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
-    Place::new().with("SOJOURN_CLUSTER_LISTEN", &free.to_string())
+/// An address where nothing listens.
+pub fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").to_string()
 }
 
-fn ready(starting: Starting) -> Program {
+/// A place whose peer port stays the same over restarts.
+pub fn place() -> Place {
+    Place::new().with("SOJOURN_CLUSTER_LISTEN", &free_address())
+}
+
+/// The node, which is to come up.
+pub fn ready(starting: Starting) -> Program {
     starting.ready().unwrap_or_else(|ended| panic!("the node did not start: {}", ended.log))
 }
 
 /// The nodes as one of them sees them.
-fn nodes(place: &Place) -> Vec<Value> {
+pub fn nodes(place: &Place) -> Vec<Value> {
     place.json(&["cluster", "status"]).as_array().expect("a list").clone()
 }
 
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+/// Waits for it.
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < until, "never: {what}");
@@ -33,12 +39,13 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-fn votes(place: &Place, count: usize) -> bool {
+/// Whether so many nodes vote and answer.
+pub fn votes(place: &Place, count: usize) -> bool {
     nodes(place).iter().filter(|node| node["role"] != "learner" && node["answers"] == true).count() == count
 }
 
 /// Three places, each with a node; the second joined by a flag, the third by a file.
-fn three() -> ([Place; 3], Vec<Program>) {
+pub fn three() -> ([Place; 3], Vec<Program>) {
     let places = [place(), place(), place()];
     let one = places[0].start();
     let token = places[0].done(&["cluster", "token", "--uses", "2", "--ttl", "10m"]).trim().to_owned();
@@ -53,7 +60,8 @@ fn three() -> ([Place; 3], Vec<Program>) {
     (places, vec![one, two, three])
 }
 
-async fn signed_up(node: &Program) -> Visitor {
+/// Ada, who has signed in there.
+pub async fn signed_up(node: &Program) -> Visitor {
     let mut ada = node.visitor();
     ada.sign_up("ada@example.com").await;
     assert_eq!(ada.sign_in("ada@example.com", PASSWORD).await.status(), StatusCode::OK);

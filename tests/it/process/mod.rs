@@ -1,8 +1,8 @@
 //! Process: what is promised of the program as a process, tried on the real binary.
 //!
-//! `kills`: nothing acknowledged is lost, however it ends. `cluster`: several of them; `proxied`: behind nginx. `stop`:
-//! signals, and who may run beside whom. `first_admin`, `commands`: the command line. `backups`, `damage`, `private`:
-//! what lies on the disk.
+//! `kills`: nothing acknowledged is lost, however it ends. `cluster`: several of them.
+//! `rolling`: behind a balancer. `stop`: signals, and who may run beside whom. `first_admin`, `commands`: the command
+//! line. `backups`, `damage`, `private`: what lies on the disk.
 
 mod backups;
 mod cluster;
@@ -13,7 +13,7 @@ mod dice;
 mod first_admin;
 mod kills;
 mod private;
-mod proxied;
+mod rolling;
 mod stop;
 mod witness;
 
