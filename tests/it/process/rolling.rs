@@ -168,7 +168,7 @@ async fn browse(chromium: &Chromium, url: &str, is_over: &AtomicBool) -> usize {
         browser.open("/").await;
         browser.press("#pour").await;
         clicks += 1;
-        assert_eq!(browser.text("#poured").await, clicks.to_string());
+        assert_eq!(browser.text("#beers").await, clicks.to_string());
         browser.open("/home").await;
         assert_eq!(browser.path().await, "/home", "the browser was signed out");
     }
