@@ -38,7 +38,7 @@ use super::types::{NodeId, SnapshotMeta, TypeConfig, Vote};
 use super::{Raft, blocking};
 use crate::error::{Error, Result};
 use crate::random;
-use crate::state::{Key, Op, Outcome, State, codec};
+use crate::state::{Key, Op, Outcome, State, codec, snapshot};
 
 /// Most bytes of a question that carries entries of the log.
 const ENTRIES_MAX: usize = 64 << 20;
@@ -146,12 +146,15 @@ impl Desk {
         answered(self.raft.handle_transfer_leader(question).await)
     }
 
-    /// Takes a snapshot in beside the live ones, and has it installed when it is whole.
+    /// Takes a snapshot in beside the live ones, and has it installed when it is whole: one that is damaged where it
+    /// comes from would end this node, too.
     async fn snapshot(&self, from: Option<NodeId>, body: Incoming) -> Answered {
         let path = self.snapshots.join(format!("incoming-{}.partial", random::token::<9>()));
         let partial = Partial(path.clone());
         let (vote, meta) = receive(body, &partial.0).await.map_err(|e| failed(&e))?;
         is_of(from, &vote)?;
+        let file = path.clone();
+        blocking(move || snapshot::check(&file)).await.map_err(|e| unsound(&e))?;
         let snapshot = Snapshot { meta, snapshot: SnapshotFile(path) };
         answered(self.raft.install_full_snapshot(vote, snapshot).await)
     }
@@ -368,6 +371,11 @@ fn is_of(from: Option<NodeId>, vote: &Vote) -> Result<(), Refusal> {
         Some(from) if from != claimed => Err(forbidden(format!("node {from} speaks as node {claimed}"))),
         _ => Ok(()),
     }
+}
+
+fn unsound(why: &Error) -> Refusal {
+    tracing::error!(%why, "the leader's snapshot is damaged; hint: `sojourn backup` has it written anew");
+    Refusal { status: StatusCode::UNPROCESSABLE_ENTITY, why: format!("the snapshot is damaged: {why}") }
 }
 
 fn forbidden(why: String) -> Refusal {

@@ -154,7 +154,10 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         let sent = pin!(timeout(SNAPSHOT_WITHIN, link.send(routes::SNAPSHOT, body)));
         match future::select(sent, pin!(cancel)).await {
             Either::Left((Ok(Ok(answer)), _)) => Ok(answer),
-            Either::Left((Ok(Err(failed)), _)) => Err(StreamingError::Unreachable(told(&failed))),
+            Either::Left((Ok(Err(failed)), _)) => {
+                tracing::warn!(%failed, node = self.target, "a snapshot was not taken");
+                Err(StreamingError::Unreachable(told(&failed)))
+            }
             Either::Left((Err(_), _)) => Err(unread(&io::Error::from(io::ErrorKind::TimedOut))),
             Either::Right((closed, _)) => Err(StreamingError::Closed(closed)),
         }

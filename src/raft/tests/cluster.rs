@@ -39,8 +39,11 @@ impl Node {
     }
 
     async fn join(&self) -> Self {
+        self.join_in(directory()).await
+    }
+
+    async fn join_in(&self, dir: tempfile::TempDir) -> Self {
         let token = self.log.invite(1, Duration::from_secs(60)).await.expect("a token");
-        let dir = directory();
         let welcome = welcome(&token).await.expect("a welcome");
         prepare(dir.path(), welcome.cluster).await.expect("prepared");
         let node = Self::open(dir, &welcome.secret, Some(token)).await;
@@ -163,4 +166,31 @@ async fn a_learner_gets_a_snapshot_of_what_the_log_has_forgotten() {
     assert!((0..2_000).all(|n| two.is_live(&format!("sid{n}"))));
     let left: Vec<_> = std::fs::read_dir(two._dir.path().join("snapshots")).expect("read").collect();
     assert_eq!(left.len(), 1, "nothing is left of how it came: {left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_is_damaged_where_it_lies_harms_nobody_it_is_sent_to() {
+    let one = Node::found().await;
+    for n in 0..2_000 {
+        one.log.submit(begin(&format!("sid{n}"), &format!("user{n}"), 0)).await.expect("begun");
+    }
+    let path = one.log.snapshot().await.expect("a snapshot");
+    one.until("the log was purged", |node| node.log.store.ends().0.is_some()).await;
+    let mut bytes = std::fs::read(&path).expect("read");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).expect("written");
+
+    let dir = directory();
+    let place = dir.path().join("snapshots");
+    let joins = one.join_in(dir);
+    let mends = async {
+        let comes = |_: &Node| std::fs::read_dir(&place).is_ok_and(|mut files| files.next().is_some());
+        one.until("the damaged one comes", comes).await;
+        one.log.submit(begin("last", "ada", 0)).await.expect("begun");
+        one.log.snapshot().await.expect("another snapshot");
+    };
+    let (two, ()) = tokio::join!(joins, mends);
+    assert!(two.is_live("sid0") && two.is_live("last"));
+    two.log.submit(begin("more", "ada", 0)).await.expect("it goes on");
 }
