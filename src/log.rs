@@ -12,6 +12,15 @@ use crate::state::{Op, Outcome};
 /// A boxed future: what the methods of a trait object give.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// What a read may be taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Belief {
+    /// At most `max_staleness` old.
+    Fresh,
+    /// At most `stale_reads` older than that: where nobody answers, it will do.
+    Bearable,
+}
+
 /// The replicated log.
 pub trait Log: Send + Sync + 'static {
     /// Has `op` decided by the leader, committed on a majority and applied on this node.
@@ -26,7 +35,12 @@ pub trait Log: Send + Sync + 'static {
     fn now(&self) -> Millis;
 
     /// Whether what this node has applied is at most `max_staleness` old. Read first, then ask this.
-    fn is_fresh(&self) -> bool;
+    fn is_fresh(&self) -> bool {
+        self.is_still(Belief::Fresh)
+    }
+
+    /// Whether what this node has applied is at most as old as that. Read first, then ask this.
+    fn is_still(&self, belief: Belief) -> bool;
 
     /// Makes this node fresh by asking the leader: on success, everything acknowledged before the call is applied.
     ///
@@ -34,11 +48,12 @@ pub trait Log: Send + Sync + 'static {
     /// `NotDone` when no leader with a quorum answers in time.
     fn refresh(&self) -> Answer<'_, Result<()>>;
 
-    /// The same, except that what is at most `stale_reads` older will do where nobody answers.
+    /// The same, except that what is at most `stale_reads` older will do where nobody answers. What is read afterwards
+    /// is believed if it [is still](Log::is_still) so: the answer may have been long on its way.
     ///
     /// # Errors
     /// `NotDone` as above, and what is here is too old even so.
-    fn refresh_or_bear(&self) -> Answer<'_, Result<()>>;
+    fn refresh_or_bear(&self) -> Answer<'_, Result<Belief>>;
 
     /// Whether no other node holds the state: then every read is as fresh as it can be.
     fn is_alone(&self) -> bool;

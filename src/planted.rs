@@ -6,6 +6,13 @@
 /// Whether snapshots are written, and the log before them is removed, so often that a short run sees it.
 pub const FREQUENT_SNAPSHOTS: bool = cfg!(feature = "planted");
 
+/// How long what was checked too early is left lying.
+#[cfg(feature = "planted")]
+pub const LATE: std::time::Duration = std::time::Duration::from_secs(3);
+/// No time: nothing is.
+#[cfg(not(feature = "planted"))]
+pub const LATE: std::time::Duration = std::time::Duration::ZERO;
+
 /// A bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bug {

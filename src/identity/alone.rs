@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::{Client, Identity};
 use crate::clock::Millis;
 use crate::error::{Error, Result};
-use crate::log::{Answer, Log};
+use crate::log::{Answer, Belief, Log};
 use crate::state::decide::{View, decide};
 use crate::state::{Op, Outcome, Record, State};
 
@@ -56,7 +56,7 @@ impl Log for Alone {
         self.now.load(Ordering::SeqCst)
     }
 
-    fn is_fresh(&self) -> bool {
+    fn is_still(&self, _: Belief) -> bool {
         true
     }
 
@@ -64,8 +64,8 @@ impl Log for Alone {
         Box::pin(async { Ok(()) })
     }
 
-    fn refresh_or_bear(&self) -> Answer<'_, Result<()>> {
-        self.refresh()
+    fn refresh_or_bear(&self) -> Answer<'_, Result<Belief>> {
+        Box::pin(async { Ok(Belief::Fresh) })
     }
 
     fn is_alone(&self) -> bool {

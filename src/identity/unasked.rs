@@ -7,7 +7,7 @@ use super::{Client, Identity, Session, Settings, SignIn, User, Visitor};
 use crate::clock::Millis;
 use crate::config::{Config, File, Sources};
 use crate::error::{Error, Result};
-use crate::log::{Answer, Log};
+use crate::log::{Answer, Belief, Log};
 use crate::state::{EndUser, Entry, Key, NEVER, Op, Outcome, State, UserChange};
 
 /// Refuses, or answers everything with this.
@@ -23,7 +23,7 @@ impl Log for Fixed {
         0
     }
 
-    fn is_fresh(&self) -> bool {
+    fn is_still(&self, _: Belief) -> bool {
         true
     }
 
@@ -31,8 +31,8 @@ impl Log for Fixed {
         Box::pin(async { Ok(()) })
     }
 
-    fn refresh_or_bear(&self) -> Answer<'_, Result<()>> {
-        self.refresh()
+    fn refresh_or_bear(&self) -> Answer<'_, Result<Belief>> {
+        Box::pin(async { Ok(Belief::Fresh) })
     }
 
     fn is_alone(&self) -> bool {

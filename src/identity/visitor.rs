@@ -16,8 +16,12 @@ use super::cookie::Verified;
 use super::{Identity, User, express};
 use crate::clock::Millis;
 use crate::error::{Error, Result};
+use crate::log::Belief;
 use crate::planted::{self, Bug};
 use crate::state::{Entry, Glance, Key, UserRow};
+
+/// How often a session is looked at while answers of the leader come too late to believe what was read.
+const LOOKS_MAX: usize = 3;
 
 /// The cookies a browser sent that concern us: undecoded values, in the order sent.
 #[derive(Default, Clone)]
@@ -157,21 +161,7 @@ impl Identity {
         }
         let Some(Verified { sid, outdated }) = self.signer.verify(first) else { return Ok(Visitor::default()) };
         let now = self.now();
-        let was_fresh = planted::has(Bug::FreshnessFirst) && self.log.is_fresh();
-        if was_fresh {
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        }
-        let mut look = self.look(&sid, now);
-        if matches!(look, Look::Nothing) {
-            self.log.refresh().await?;
-            look = self.look(&sid, self.now());
-        } else if !was_fresh && !self.log.is_fresh() {
-            self.log.refresh_or_bear().await?;
-            if !planted::has(Bug::KeepStaleRead) {
-                look = self.look(&sid, self.now());
-            }
-        }
-        let (session, row) = match look {
+        let (session, row) = match self.sure_look(&sid).await? {
             Look::Session(session, row) => (session, row),
             Look::Unread(session, user) => (session, self.row_by_id(user).await?),
             Look::Nothing => return Ok(Visitor::default()),
@@ -185,6 +175,33 @@ impl Identity {
         }
         let own = row.is_some() && holds(facts.own(), &cookies.own);
         Ok(Visitor { own, user: row.map(|row| row.user.clone()), session: Some(session), outdated })
+    }
+
+    /// The session as it stands, by what this node may believe: it reads first and asks afterwards how old that is. What
+    /// it does not find it asks for.
+    async fn sure_look(&self, sid: &str) -> Result<Look> {
+        let checked_first = planted::has(Bug::FreshnessFirst) && self.log.is_fresh();
+        if checked_first {
+            tokio::time::sleep(planted::LATE).await;
+        }
+        let (mut belief, mut has_asked) = (Belief::Fresh, false);
+        for _ in 0..LOOKS_MAX {
+            let look = self.look(sid, self.now());
+            match look {
+                Look::Nothing if has_asked => return Ok(look),
+                Look::Nothing => {
+                    self.log.refresh().await?;
+                    belief = Belief::Fresh;
+                }
+                _ if checked_first || self.log.is_still(belief) => return Ok(look),
+                _ => belief = self.log.refresh_or_bear().await?,
+            }
+            has_asked = belief == Belief::Fresh;
+            if planted::has(Bug::KeepStaleRead) && !matches!(look, Look::Nothing) {
+                return Ok(look);
+            }
+        }
+        Err(Error::NotDone("what the leader says comes too late".into()))
     }
 
     /// The session as it stands in memory: one generation for session, epoch and user.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver as _;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use super::Raft;
@@ -22,6 +22,7 @@ use super::peers::routes;
 use super::types::NodeId;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::log::Belief;
 use crate::planted::{self, Bug};
 
 /// How long somebody waits for an answer; a try that is under way then is waited for.
@@ -85,9 +86,10 @@ impl Freshness {
         fresh
     }
 
-    /// Whether what is applied here is at most `max_staleness` old. Read first, then ask.
-    pub fn is_fresh(&self) -> bool {
-        self.age_us() < self.staleness_us.load(Ordering::Relaxed) || planted::has(Bug::SkipFreshness)
+    /// Whether what is applied here is at most so old. Read first, then ask.
+    pub fn is_still(&self, belief: Belief) -> bool {
+        let longer_us = if belief == Belief::Bearable { self.bearable_us } else { 0 };
+        self.age_us() - longer_us < self.staleness_us.load(Ordering::Relaxed) || planted::has(Bug::SkipFreshness)
     }
 
     fn age_us(&self) -> i64 {
@@ -103,15 +105,14 @@ impl Freshness {
     ///
     /// # Errors
     /// As [`Freshness::refresh`], when what is here is too old for that.
-    pub async fn refresh_or_bear(&self) -> Result<()> {
-        let is_bearable =
-            || self.bearable_us > 0 && self.age_us() - self.bearable_us < self.staleness_us.load(Ordering::Relaxed);
+    pub async fn refresh_or_bear(&self) -> Result<Belief> {
+        let is_bearable = || self.bearable_us > 0 && self.is_still(Belief::Bearable);
         if self.is_unanswered.load(Ordering::Relaxed) && is_bearable() {
-            return Ok(());
+            return Ok(Belief::Bearable);
         }
         match self.refresh().await {
-            Err(_) if is_bearable() => Ok(()),
-            refreshed => refreshed,
+            Err(_) if is_bearable() => Ok(Belief::Bearable),
+            refreshed => refreshed.map(|()| Belief::Fresh),
         }
     }
 
@@ -138,6 +139,8 @@ pub struct Oracle {
     pub members: Arc<Members>,
     pub links: Arc<Links>,
     pub time: Arc<LogTime>,
+    /// The term in which this node may decide.
+    pub tenure: watch::Receiver<Option<u64>>,
 }
 
 impl Oracle {
@@ -154,6 +157,8 @@ impl Oracle {
     }
 
     async fn ask_here(&self) -> Option<()> {
+        // before its tenure a leader may not know yet what time it is
+        (*self.tenure.borrow())?;
         let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await.ok()?;
         linearizer.await_ready(&self.raft).await.ok().map(|_| ())
     }

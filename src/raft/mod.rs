@@ -40,7 +40,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::Millis;
 use crate::error::{Error, Result};
-use crate::log::{Answer, Log};
+use crate::log::{Answer, Belief, Log};
 use crate::state::{Op, Outcome, State};
 use decider::{Job, Queue};
 use farewell::Farewells;
@@ -240,15 +240,15 @@ impl Log for RaftLog {
         self.time.now().max(self.state.stamp())
     }
 
-    fn is_fresh(&self) -> bool {
-        self.fresh.is_fresh()
+    fn is_still(&self, belief: Belief) -> bool {
+        self.fresh.is_still(belief)
     }
 
     fn refresh(&self) -> Answer<'_, Result<()>> {
         Box::pin(self.fresh.refresh())
     }
 
-    fn refresh_or_bear(&self) -> Answer<'_, Result<()>> {
+    fn refresh_or_bear(&self) -> Answer<'_, Result<Belief>> {
         Box::pin(self.fresh.refresh_or_bear())
     }
 

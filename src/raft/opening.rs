@@ -110,7 +110,7 @@ impl RaftLog {
         let is_newcomer = take_part(&core.raft, core.id, (identity.joins, &own), settings.join.as_ref()).await?;
 
         let is_alone = lead_if_alone(&core, &wires).await?;
-        let fresh = Freshness::start(core.oracle(), clock, settings.bounds);
+        let fresh = Freshness::start(core.oracle(&wires), clock, settings.bounds);
         tasks.spawn(stale_after(farewells.clone(), fresh.clone()));
         tokio::spawn(core.decider(&wires, ends.idle).run(ends.jobs));
         tokio::spawn(core.router(&wires).run(ends.strays));

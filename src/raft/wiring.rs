@@ -112,13 +112,14 @@ impl Core {
         }
     }
 
-    pub fn oracle(&self) -> Oracle {
+    pub fn oracle(&self, wires: &Wires) -> Oracle {
         Oracle {
             raft: self.raft.clone(),
             id: self.id,
             members: self.members.clone(),
             links: self.links.clone(),
             time: self.time.clone(),
+            tenure: wires.tenure.clone(),
         }
     }
 

@@ -11,10 +11,13 @@ use crate::clock::ManualClock;
 use crate::log::Log as _;
 use crate::state::{Key, Op, Outcome, State, UserChange, UserOutcome};
 
-struct Node {
-    log: Arc<RaftLog>,
+/// The secret of the cluster.
+pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+pub struct Node {
+    pub log: Arc<RaftLog>,
     state: Arc<State>,
-    _dir: tempfile::TempDir,
+    pub dir: tempfile::TempDir,
 }
 
 impl Node {
@@ -31,11 +34,11 @@ impl Node {
         };
         let clock = Arc::new(ManualClock::at(NOW));
         let log = RaftLog::open(dir.path(), state.clone(), clock, settings).await.expect("the log opens");
-        Self { log, state, _dir: dir }
+        Self { log, state, dir }
     }
 
     async fn found() -> Self {
-        Self::open(directory(), "0123456789abcdef0123456789abcdef", None).await
+        Self::open(directory(), SECRET, None).await
     }
 
     async fn join(&self) -> Self {
@@ -71,7 +74,7 @@ fn directory() -> tempfile::TempDir {
     tempfile::tempdir().expect("a directory")
 }
 
-async fn three() -> [Node; 3] {
+pub async fn three() -> [Node; 3] {
     let one = Node::found().await;
     let two = one.join().await;
     let three = two.join().await;
@@ -164,7 +167,7 @@ async fn a_learner_gets_a_snapshot_of_what_the_log_has_forgotten() {
     one.until("the log was purged", |node| node.log.store.ends().0.is_some()).await;
     let two = one.join().await;
     assert!((0..2_000).all(|n| two.is_live(&format!("sid{n}"))));
-    let left: Vec<_> = std::fs::read_dir(two._dir.path().join("snapshots")).expect("read").collect();
+    let left: Vec<_> = std::fs::read_dir(two.dir.path().join("snapshots")).expect("read").collect();
     assert_eq!(left.len(), 1, "nothing is left of how it came: {left:?}");
 }
 

@@ -14,6 +14,7 @@ use crate::state::{
     UserOutcome,
 };
 
+mod clocks;
 mod cluster;
 
 const NOW: i64 = 1_800_000_000_000;

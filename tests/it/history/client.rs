@@ -5,12 +5,15 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{COOKIE, SET_COOKIE};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::cluster::Cluster;
+use super::net::SLOTS;
 use super::record::{Act, Event, Held, Record, Said};
 use crate::harness::PASSWORD;
 
@@ -24,8 +27,12 @@ const WROTE: &str = "sojourn-fresh=1";
 pub struct Client {
     http: reqwest::Client,
     urls: Arc<Vec<String>>,
+    pauses: Arc<[AtomicU64; SLOTS]>,
     record: Arc<Record>,
 }
+
+/// When a request was made, and the pauses of the node until then.
+type Began = (i64, u64);
 
 /// The cookies of a session, and its number in the record.
 #[derive(Debug, Clone)]
@@ -38,24 +45,25 @@ pub struct Cookies {
 type Answer = Result<(StatusCode, Vec<(String, String)>, Value), Said>;
 
 impl Client {
-    pub fn new(person: u32, urls: Arc<Vec<String>>, record: Arc<Record>) -> Self {
+    pub fn new(person: u32, cluster: &Cluster, record: Arc<Record>) -> Self {
         let [_, a, b, c] = person.to_be_bytes();
         let address = Ipv4Addr::new(127, a.wrapping_add(16), b, c.max(2));
         let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(WAITS);
         let http = builder.local_address(std::net::IpAddr::from(address)).pool_max_idle_per_host(2).build();
-        Self { http: http.expect("a client"), urls, record }
+        let urls = Arc::new(cluster.urls.clone());
+        Self { http: http.expect("a client"), urls, pauses: cluster.pauses.clone(), record }
     }
 
     pub async fn sign_up(&self, slot: usize, email: &str) -> Said {
         let body = json!({"email": email, "password": PASSWORD, "first_name": "Ada", "last_name": "Stout"});
         let request = self.request(Method::POST, slot, "/api/v1/signup").json(&body);
-        let began_us = self.record.now_us();
+        let began = self.begin(slot);
         let said = match answer(request).await {
             Ok((StatusCode::CREATED, ..)) => Said::Done,
             Ok((StatusCode::CONFLICT, ..)) => Said::Taken,
             other => otherwise(other),
         };
-        self.note((None, slot), Act::SignUp(email.into()), said.clone(), began_us);
+        self.note((None, slot), Act::SignUp(email.into()), said.clone(), began);
         said
     }
 
@@ -63,13 +71,13 @@ impl Client {
     pub async fn sign_in(&self, slot: usize, email: &str, session: usize) -> Option<Cookies> {
         let request = self.request(Method::POST, slot, "/api/v1/signin").header(COOKIE, WROTE);
         let request = request.json(&json!({"email": email, "password": PASSWORD}));
-        let began_us = self.record.now_us();
+        let began = self.begin(slot);
         let (said, cookies) = match answer(request).await {
             Ok((StatusCode::OK, cookies, _)) => (Said::Done, Some(Cookies { session, cookies })),
             Ok((StatusCode::UNAUTHORIZED, ..)) => (Said::Gone, None),
             other => (otherwise(other), None),
         };
-        self.note((Some(session), slot), Act::SignIn(email.into()), said, began_us);
+        self.note((Some(session), slot), Act::SignIn(email.into()), said, began);
         cookies
     }
 
@@ -83,7 +91,7 @@ impl Client {
             Act::SignUp(_) | Act::SignIn(_) | Act::EndByOther => unreachable!("it is done elsewhere"),
         };
         let request = request.header(COOKIE, who.header_for(&act));
-        let began_us = self.record.now_us();
+        let began = self.begin(slot);
         let said = match answer(request).await {
             Ok((StatusCode::NO_CONTENT, ..)) if act == Act::End => Said::Done,
             Ok((StatusCode::UNAUTHORIZED, ..)) => Said::Gone,
@@ -93,7 +101,7 @@ impl Client {
             Ok((StatusCode::OK, _, body)) => Said::Held(held(&body["data"])),
             other => otherwise(other),
         };
-        self.note((Some(who.session), slot), act, said.clone(), began_us);
+        self.note((Some(who.session), slot), act, said.clone(), began);
         said
     }
 
@@ -101,16 +109,16 @@ impl Client {
     pub async fn end_by(&self, slot: usize, (by, other): (&Cookies, &Cookies)) -> Said {
         let request = self.request(Method::DELETE, slot, "/api/v1/sessions?others=true");
         let request = request.header(COOKIE, by.header_for(&Act::EndByOther));
-        let began_us = self.record.now_us();
+        let began = self.begin(slot);
         let said = match answer(request).await {
             Ok((StatusCode::OK, ..)) => Said::Done,
             Ok((StatusCode::UNAUTHORIZED, ..)) => {
-                self.note((Some(by.session), slot), Act::Read, Said::Gone, began_us);
+                self.note((Some(by.session), slot), Act::Read, Said::Gone, began);
                 Said::Refused
             }
             other => otherwise(other),
         };
-        self.note((Some(other.session), slot), Act::EndByOther, said.clone(), began_us);
+        self.note((Some(other.session), slot), Act::EndByOther, said.clone(), began);
         said
     }
 
@@ -118,9 +126,16 @@ impl Client {
         self.http.request(method, format!("{}{path}", self.urls[slot]))
     }
 
-    fn note(&self, (session, slot): (Option<usize>, usize), act: Act, said: Said, began_us: i64) {
+    fn begin(&self, slot: usize) -> Began {
+        let pauses = self.pauses[slot].load(Ordering::SeqCst);
+        (self.record.now_us(), pauses)
+    }
+
+    fn note(&self, (session, slot): (Option<usize>, usize), act: Act, said: Said, began: Began) {
         let ended_us = self.record.now_us();
-        self.record.events.lock().push(Event { session, slot, act, said, began_us, ended_us });
+        let (began_us, pauses) = began;
+        let is_steady = pauses % 2 == 0 && pauses == self.pauses[slot].load(Ordering::SeqCst);
+        self.record.events.lock().push(Event { session, slot, act, said, began_us, ended_us, is_steady });
     }
 }
 

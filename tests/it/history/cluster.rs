@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -33,6 +34,8 @@ pub struct Cluster {
     slots: Vec<Mutex<Slot>>,
     pub net: Arc<Net>,
     pub urls: Vec<String>,
+    /// By slot: how often its process was stopped and woken; odd while it is stopped.
+    pub pauses: Arc<[AtomicU64; SLOTS]>,
     dir: Mutex<Option<TempDir>>,
 }
 
@@ -56,7 +59,7 @@ impl Cluster {
             };
             slots.push(Mutex::new(Slot { spec, process: None, is_paused: false, past: 0 }));
         }
-        let cluster = Arc::new(Self { slots, net, urls, dir: Mutex::new(Some(dir)) });
+        let cluster = Arc::new(Self { slots, net, urls, pauses: Arc::default(), dir: Mutex::new(Some(dir)) });
         cluster.open(0).await.expect("the first node starts");
         for at in 1..VOTERS {
             cluster.grow(at).await.expect("it joins");
@@ -136,6 +139,7 @@ impl Cluster {
     pub fn pause(&self, at: usize) {
         let mut slot = self.slots[at].lock();
         if let Some(process) = &slot.process {
+            self.pauses[at].fetch_add(1, Ordering::SeqCst);
             process.signal(Signal::STOP);
             slot.is_paused = true;
         }
@@ -143,9 +147,11 @@ impl Cluster {
 
     pub fn resume(&self, at: usize) {
         let mut slot = self.slots[at].lock();
-        slot.is_paused = false;
         if let Some(process) = &slot.process {
             process.signal(Signal::CONT);
+        }
+        if std::mem::take(&mut slot.is_paused) {
+            self.pauses[at].fetch_add(1, Ordering::SeqCst);
         }
     }
 

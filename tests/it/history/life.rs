@@ -30,7 +30,6 @@ const AFTER: Duration = Duration::from_millis(2_600);
 struct World {
     cluster: Arc<Cluster>,
     record: Arc<Record>,
-    urls: Arc<Vec<String>>,
     people: AtomicU32,
     sessions: AtomicUsize,
     numbers: AtomicI64,
@@ -49,7 +48,6 @@ impl Crowd {
         let world = Arc::new(World {
             cluster: cluster.clone(),
             record: Arc::new(Record::new()),
-            urls: Arc::new(cluster.urls.clone()),
             people: AtomicU32::new(0),
             sessions: AtomicUsize::new(0),
             numbers: AtomicI64::new(0),
@@ -97,7 +95,7 @@ impl World {
                 after.join_next().await;
             }
             let person = self.people.fetch_add(1, Ordering::SeqCst);
-            let client = Client::new(person, self.urls.clone(), self.record.clone());
+            let client = Client::new(person, &self.cluster, self.record.clone());
             // a new contested address every second and a half
             let contested = self.record.now_us() / 1_500_000;
             let email = match dice.below(3) {

@@ -31,6 +31,8 @@ enum Fault {
     PauseOther,
     CutOffLeader,
     CutOffOther,
+    /// Until nobody there may believe anything.
+    CutOffLong,
     /// It hears nobody.
     DeafLeader,
     DeafOther,
@@ -54,7 +56,7 @@ type Class = (&'static str, &'static [Fault]);
 const CLASSES: [Class; 7] = [
     ("kill", &[KillLeader, KillAll, Blink, KillOther]),
     ("pause", &[PauseLeader, PauseOther]),
-    ("cut both ways", &[CutOffLeader, CutOffOther]),
+    ("cut both ways", &[CutOffLeader, CutOffOther, CutOffLong]),
     ("cut one way", &[MuteLeader, DeafOther, DeafLeader, MuteOther]),
     ("change members", &[ReplaceOther, ReplaceLeader]),
     ("transfer", &[Transfer]),
@@ -165,6 +167,7 @@ async fn strike(cluster: &Arc<Cluster>, dice: &mut Dice, fault: Fault) -> Result
         PauseOther => pause(cluster, dice, other).await,
         CutOffLeader => cut(cluster, dice, &ways(leader, &[Way::Out, Way::In])).await,
         CutOffOther => cut(cluster, dice, &ways(other, &[Way::Out, Way::In])).await,
+        CutOffLong => cut_for(cluster, dice, (&ways(other, &[Way::Out, Way::In]), 4_000)).await,
         DeafLeader => cut(cluster, dice, &ways(leader, &[Way::In])).await,
         DeafOther => cut(cluster, dice, &ways(other, &[Way::In])).await,
         MuteLeader => cut(cluster, dice, &ways(leader, &[Way::Out])).await,
@@ -220,9 +223,13 @@ fn ways(victim: usize, which: &[Way]) -> Vec<(usize, usize)> {
 }
 
 async fn cut(cluster: &Cluster, dice: &mut Dice, ways: &[(usize, usize)]) -> bool {
+    cut_for(cluster, dice, (ways, 1_300)).await
+}
+
+async fn cut_for(cluster: &Cluster, dice: &mut Dice, (ways, least_ms): (&[(usize, usize)], u64)) -> bool {
     let before = cluster.net.held();
     ways.iter().for_each(|(from, to)| cluster.net.cut(*from, *to));
-    hold(dice, 1_300).await;
+    hold(dice, least_ms).await;
     cluster.net.mend();
     cluster.net.held() > before
 }

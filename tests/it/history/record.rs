@@ -63,6 +63,8 @@ pub struct Event {
     pub said: Said,
     pub began_us: i64,
     pub ended_us: i64,
+    /// Whether the node ran all the while.
+    pub is_steady: bool,
 }
 
 /// All of them, and what every node holds in the end.
