@@ -6,13 +6,6 @@
 /// Whether snapshots are written, and the log before them is removed, so often that a short run sees it.
 pub const FREQUENT_SNAPSHOTS: bool = cfg!(feature = "planted");
 
-/// How long what was checked too early is left lying.
-#[cfg(feature = "planted")]
-pub const LATE: std::time::Duration = std::time::Duration::from_secs(3);
-/// No time: nothing is.
-#[cfg(not(feature = "planted"))]
-pub const LATE: std::time::Duration = std::time::Duration::ZERO;
-
 /// A bug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bug {
@@ -70,6 +63,20 @@ pub fn has(bug: Bug) -> bool {
         Some(found.expect("SOJOURN_PLANTED names no bug that there is").1)
     });
     *PLANTED == Some(bug)
+}
+
+/// How long the next one that was checked too early is left lying: every eighth for a while.
+#[cfg(feature = "planted")]
+pub fn late() -> std::time::Duration {
+    static CHECKED: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let is_late = CHECKED.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(8);
+    std::time::Duration::from_secs(if is_late { 3 } else { 0 })
+}
+
+/// No time: nothing is checked too early.
+#[cfg(not(feature = "planted"))]
+pub const fn late() -> std::time::Duration {
+    std::time::Duration::ZERO
 }
 
 /// Whether this bug is planted: none is.

@@ -182,7 +182,7 @@ impl Identity {
     async fn sure_look(&self, sid: &str) -> Result<Look> {
         let checked_first = planted::has(Bug::FreshnessFirst) && self.log.is_fresh();
         if checked_first {
-            tokio::time::sleep(planted::LATE).await;
+            tokio::time::sleep(planted::late()).await;
         }
         let (mut belief, mut has_asked) = (Belief::Fresh, false);
         for _ in 0..LOOKS_MAX {
