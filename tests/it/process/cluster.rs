@@ -47,6 +47,12 @@ pub fn votes(place: &Place, count: usize) -> bool {
 /// Three places, each with a node; the second joined by a flag, the third by a file.
 pub fn three() -> ([Place; 3], Vec<Program>) {
     let places = [place(), place(), place()];
+    let programs = together(&places);
+    (places, programs)
+}
+
+/// A node in each of these places, together a cluster.
+pub fn together(places: &[Place; 3]) -> Vec<Program> {
     let one = places[0].start();
     let token = places[0].done(&["cluster", "token", "--uses", "2", "--ttl", "10m"]).trim().to_owned();
     let two = ready(places[1].spawn_with(&["serve", "--join", &token]));
@@ -57,7 +63,7 @@ pub fn three() -> ([Place; 3], Vec<Program>) {
     for node in [&one, &two, &three] {
         assert!(!node.log().contains(&token[13..]), "a token is in a log");
     }
-    (places, vec![one, two, three])
+    vec![one, two, three]
 }
 
 /// Ada, who has signed in there.
