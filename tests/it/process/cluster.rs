@@ -212,6 +212,7 @@ async fn a_leader_that_was_paused_wakes_up_and_believes_nothing_old() {
         let mut ada = programs[round].visitor();
         ada.sign_up(&format!("ada{round}@example.com")).await;
         assert_eq!(ada.sign_in(&format!("ada{round}@example.com"), PASSWORD).await.status(), StatusCode::OK);
+        let ada = ada.a_while_later();
         let mut paused = None;
         until("somebody leads", || {
             paused = places.iter().position(leads);

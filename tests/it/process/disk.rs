@@ -139,7 +139,7 @@ async fn a_disk_that_is_full_or_fails_stops_its_node_and_nobody_else() {
     let disk = Disk::over(&places[0].data());
     let mut programs = together(&places);
     let witness = Witness::of_some_life(&programs[1]).await;
-    let eve = Pourer::new(&programs[2], "eve", 0).await.visitor;
+    let eve = Pourer::new(&programs[2], "eve", 0).await.visitor.a_while_later();
     let mut pourers = Vec::new();
     for (at, node) in programs.iter().enumerate() {
         pourers.push(Pourer::new(node, &format!("pourer{at}"), BALLAST).await);

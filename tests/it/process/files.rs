@@ -162,7 +162,7 @@ async fn a_node_whose_files_are_damaged_says_so_and_the_others_go_on() {
     println!("TEST_SEED={seed}");
     let (places, mut programs) = three();
     let mut witness = Witness::of_some_life(&programs[0]).await;
-    let eve = Pourer::new(&programs[1], "eve", 0).await.visitor;
+    let eve = Pourer::new(&programs[1], "eve", 0).await.visitor.a_while_later();
     let mut pourers = Vec::new();
     for number in 0..POURERS {
         pourers.push(Pourer::new(&programs[0], &format!("pourer{number}"), 100).await);
@@ -183,10 +183,17 @@ async fn a_node_whose_files_are_damaged_says_so_and_the_others_go_on() {
         let (place, witness, pourers) = (&places[2], &witness, &pourers[..]);
         let mut patient = Patient { place, left, witness, pourers, kills, older_log: Vec::new() };
         patient.end(programs.remove(2));
-        patient.older_log = fs::read(places[2].data().join("log.redb")).expect("is read");
-        // one life more, so that there is something to forget
-        let node = places[2].start();
-        until("it votes", || votes(&places[2], 3));
+        let read = |name: &str| fs::read(patient.place.data().join(name)).expect("is read");
+        let (older_log, mark) = (read("log.redb"), read("log.mark"));
+        // one life more, so that there is something to forget; a mark that a kill left behind the log moves without
+        let node = patient.place.start();
+        let mut marks = vec![mark];
+        until("it has written", || {
+            marks.push(read("log.mark"));
+            marks.dedup();
+            marks.len() > 2
+        });
+        patient.older_log = older_log;
         patient.end(node);
         patient.keep();
         bears_everything(&mut patient, &mut dice).await;

@@ -20,7 +20,7 @@ use crate::harness::Visitor;
 use crate::program::{PATIENCE, Place, Program};
 
 /// How long a cut lasts at least.
-const CUT: Duration = Duration::from_secs(3);
+const CUT: Duration = Duration::from_millis(2_500);
 /// How long writes may be missing among those that are not cut off, while a leader is lost to them.
 const GAP_MAX: Duration = Duration::from_secs(6);
 /// The same while it leads on.
@@ -197,7 +197,7 @@ impl Town {
             pourers.push(Pourer::new(node, &format!("pourer{at}"), 0).await);
         }
         let stubborn = Pourer::new(&programs[0], "stubborn", 0).await;
-        let eve = Pourer::new(&programs[0], "eve", 0).await.visitor;
+        let eve = Pourer::new(&programs[0], "eve", 0).await.visitor.a_while_later();
         Some(Self { net, places, programs, pourers, stubborn, eve, visitors: 0 })
     }
 
@@ -218,7 +218,8 @@ impl Town {
     /// A session that is about to end, known to every node.
     async fn doomed(&mut self) -> Visitor {
         self.visitors += 1;
-        let doomed = Pourer::new(&self.programs[0], &format!("doomed{}", self.visitors), 0).await.visitor;
+        let doomed =
+            Pourer::new(&self.programs[0], &format!("doomed{}", self.visitors), 0).await.visitor.a_while_later();
         for node in &self.programs {
             assert!(doomed.at_url(&node.url).is_signed_in().await);
         }
@@ -296,7 +297,7 @@ async fn says_nothing_old(there: &str, stubborn: &mut Pourer, eve: &Visitor, (do
     let mut asked = JoinSet::new();
     let asking = async {
         let signed_out = ended(&doomed, other).await;
-        while cut.elapsed() < CUT || signed_out.elapsed() < STALENESS * 2 {
+        while cut.elapsed() < CUT || signed_out.elapsed() < STALENESS * 3 / 2 {
             asked.spawn(refuses(doomed.at_url(there), signed_out));
             asked.spawn(refuses(eve.at_url(there), cut));
             tokio::time::sleep(ASK_EVERY).await;
