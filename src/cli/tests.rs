@@ -67,6 +67,7 @@ fn peer(id: u64, answers: bool) -> ClusterNode {
         is_this: answers,
         answers,
         applied: answers.then_some(4_711),
+        term: answers.then_some(3),
         lag: answers.then_some(0),
         answered_in_ms: answers.then_some(2),
         version: answers.then(|| "0.1.0".into()),

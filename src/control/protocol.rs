@@ -166,6 +166,8 @@ pub struct ClusterNode {
     pub answers: bool,
     /// Index of the last log entry that it has applied.
     pub applied: Option<u64>,
+    /// Its term: rises with every election.
+    pub term: Option<u64>,
     /// How many entries it is behind the one that is furthest.
     pub lag: Option<u64>,
     /// How long its answer took, milliseconds.

@@ -51,6 +51,7 @@ fn nodes(own: u64, seen: Vec<Seen>) -> Vec<ClusterNode> {
             is_this: node.id == own,
             answers: node.status.is_some(),
             applied,
+            term: node.status.as_ref().map(|status| status.term),
             lag: applied.map(|applied| furthest - applied),
             answered_in_ms: applied.map(|_| u64::try_from(node.took.as_millis()).unwrap_or(u64::MAX)),
             version: node.status.map(|status| status.version),

@@ -258,8 +258,7 @@ async fn open_state(data: &Path) -> Result<Arc<State>> {
     let dir = data.to_owned();
     let opened = tokio::task::spawn_blocking(move || State::open(&dir)).await;
     let state = opened.map_err(|e| Error::broken("opening the state", e))?;
-    let hint = "restore the last backup into a new data directory";
-    Ok(Arc::new(state.map_err(|e| Error::Broken(format!("{e}\nhint: {hint}")))?))
+    Ok(Arc::new(state.map_err(|e| Error::Broken(format!("{e}\nhint: {}", raft::DAMAGE_HINT)))?))
 }
 
 fn open_identity(config: &Config, rooms: (Arc<State>, Arc<RaftLog>), secrets: Vec<Vec<u8>>) -> Result<Identity> {

@@ -60,8 +60,8 @@ use peers::links::Links;
 pub use peers::token::Token;
 pub use restore::{Keep, restore};
 use snapshots::Attempt;
-pub use store::Counters;
 use store::Store;
+pub use store::{Counters, DAMAGE_HINT};
 use types::Member;
 
 /// The handle on this node's log.

@@ -135,6 +135,9 @@ impl State {
         let head = snapshot::head(path)?;
         let behind = self.current.load().users.applied() < head.index;
         if behind {
+            // gone, or as old as before an install that was cut short
+            let snapshot = path.display();
+            tracing::warn!(%snapshot, "the users' database is behind the snapshot, and is made anew from it");
             return self.install(path);
         }
         // before the entries: how long each is held is counted from here

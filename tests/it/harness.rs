@@ -333,6 +333,12 @@ impl Visitor {
         Self { url: url.to_owned(), ..self.clone() }
     }
 
+    /// The same person a while later: without the cookie that says "I wrote just now", which makes a node ask first.
+    pub fn a_while_later(mut self) -> Self {
+        self.cookies.retain(|(name, _)| !name.ends_with("sojourn-fresh"));
+        self
+    }
+
     /// A request with the cookies, not sent yet.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.url));

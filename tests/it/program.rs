@@ -26,6 +26,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Place {
     dir: TempDir,
     settings: Vec<(&'static str, String)>,
+    /// What a node is run by: a command that runs the command that follows.
+    around: Vec<String>,
 }
 
 /// What a command that ended has left.
@@ -45,7 +47,12 @@ impl Place {
             ("SOJOURN_WEB_TRUSTED_PROXIES", "127.0.0.0/8"),
         ];
         let settings = settings.map(|(name, value)| (name, value.to_owned())).to_vec();
-        Self { dir: tempfile::tempdir().expect("a directory"), settings }
+        Self { dir: tempfile::tempdir().expect("a directory"), settings, around: Vec::new() }
+    }
+
+    /// The same, whose node is run by this command: `ip netns exec …`, say.
+    pub fn inside(self, command: &[&str]) -> Self {
+        Self { around: command.iter().map(|word| (*word).to_owned()).collect(), ..self }
     }
 
     /// The same with one setting more, as a variable of the environment.
@@ -67,7 +74,18 @@ impl Place {
 
     /// A command line in this place, not run yet.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sojourn"));
+        self.settled(Command::new(env!("CARGO_BIN_EXE_sojourn")), args)
+    }
+
+    /// The same for a node, inside whatever it is to be in.
+    fn node(&self, args: &[&str]) -> Command {
+        let Some((around, words)) = self.around.split_first() else { return self.command(args) };
+        let mut command = Command::new(around);
+        command.args(words).arg(env!("CARGO_BIN_EXE_sojourn"));
+        self.settled(command, args)
+    }
+
+    fn settled(&self, mut command: Command, args: &[&str]) -> Command {
         command.args(args).env_clear().envs(self.settings.iter().map(|(name, value)| (name, value)));
         command.env("SOJOURN_DATA", self.data()).current_dir(self.dir.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -104,7 +122,7 @@ impl Place {
 
     /// The same with these arguments.
     pub fn spawn_with(&self, args: &[&str]) -> Starting {
-        Starting::of(self.command(args))
+        Starting::of(self.node(args))
     }
 
     /// Starts a node and waits until its doors are open.
@@ -229,6 +247,11 @@ impl Program {
     /// Everything that it wrote so far, to both streams.
     pub fn log(&self) -> String {
         self.lines.lock().join("\n")
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Somebody with an empty cookie jar.

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use openraft::LogIdOptionExt as _;
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
+use super::mark::{self, Mark};
 use super::rows::{self, Identity, about, broken, damaged};
 use super::tail::Tail;
 use super::writer::PURGE_ROWS;
@@ -32,7 +33,8 @@ const COMPACT_RATIO: u64 = 4;
 const ROWS_CHECKED: usize = 64;
 
 /// What to do about a file that lost something.
-pub const DAMAGE_HINT: &str = "restore the last backup into a new data directory";
+pub const DAMAGE_HINT: &str = "a node of several is replaced: `sojourn cluster remove` it on another one, and join with \
+                               an empty data directory; one that is alone: restore the last backup into a new one";
 
 /// What an opened file holds.
 pub struct Opened {
@@ -42,6 +44,10 @@ pub struct Opened {
     pub identity: Identity,
     /// Where the log stands.
     pub tail: Tail,
+    /// How often it was written.
+    pub commits: u64,
+    /// Where that is noted, unless it is a file of no name.
+    pub mark: Option<Mark>,
 }
 
 /// Opens the file at `path`; makes it first, for the node `fresh`, when there is none.
@@ -49,7 +55,11 @@ pub struct Opened {
 /// # Errors
 /// Names the file, what is wrong and what to do: in use, damaged, of another format, or what the disk says.
 pub fn open(path: &Path, fresh: Identity) -> io::Result<Opened> {
+    let marked = mark::read(path).map_err(|e| explain(path, &e))?;
     if !path.try_exists()? {
+        if marked > 0 {
+            return Err(explain(path, &damaged("it is missing, and was there")));
+        }
         create(path, fresh).map_err(|e| about(path, &e, "check the directory's owner, permissions and free space"))?;
     }
     // redb may panic over a page that cannot be, instead of saying so.
@@ -58,7 +68,17 @@ pub fn open(path: &Path, fresh: Identity) -> io::Result<Opened> {
     let database = database.map_err(|e| explain(path, &e))?;
     // Left by a crash between the two names; nobody makes a new file while this one is here.
     let _ = fs::remove_file(draft_of(path));
-    load(database).map_err(|e| explain(path, &e))
+    let opened = load(database).and_then(|opened| marked_at_most(opened, marked)).map_err(|e| explain(path, &e))?;
+    let mark = Mark::begin(path, opened.commits).map_err(|e| explain(path, &e))?;
+    Ok(Opened { mark: Some(mark), ..opened })
+}
+
+/// A log that was written more often than it remembers has lost what was acknowledged: a vote, perhaps.
+fn marked_at_most(opened: Opened, marked: u64) -> io::Result<Opened> {
+    match marked.saturating_sub(opened.commits) {
+        0 => Ok(opened),
+        lost => Err(damaged(format!("the last {lost} of {marked} writes to it are lost"))),
+    }
 }
 
 /// The error with the file's name and a hint.
@@ -139,6 +159,7 @@ pub fn load(database: Database) -> io::Result<Opened> {
     let seed = rows::meta(&meta, rows::SEED)?.ok_or_else(|| missing(rows::SEED))?;
     let joins = rows::meta(&meta, rows::JOINS)?.ok_or_else(|| missing(rows::JOINS))?;
     let purged = rows::meta(&meta, rows::PURGED)?.flatten();
+    let commits = rows::meta(&meta, rows::COMMITS)?.unwrap_or(0);
     let mut tail = Tail::default();
     tail.vote = rows::meta(&meta, rows::VOTE)?;
     tail.committed = rows::meta(&meta, rows::COMMITTED)?.flatten();
@@ -149,7 +170,7 @@ pub fn load(database: Database) -> io::Result<Opened> {
         let (last, committed) = (tail.last.next_index(), tail.committed.next_index());
         return Err(damaged(format!("it ends before entry {last}, but entries before {committed} were committed")));
     }
-    Ok(Opened { database, identity: Identity { node, cluster, seed, joins }, tail })
+    Ok(Opened { database, identity: Identity { node, cluster, seed, joins }, tail, commits, mark: None })
 }
 
 /// Removes the rows that a purge had no time for.

@@ -6,6 +6,7 @@
 //! the node. Deliberately absent: retries, repairs by hand, more than one process.
 
 mod file;
+mod mark;
 mod read;
 mod rows;
 mod tail;
@@ -83,7 +84,7 @@ impl Store {
             counters: Counters::default(),
         });
         let (wishes, receiver) = mpsc::channel(writer::QUEUE);
-        let writer = Writer::new(shared.clone(), receiver);
+        let writer = Writer::new(shared.clone(), receiver, (opened.commits, opened.mark));
         let writer = std::thread::Builder::new().name("log-writer".into()).spawn(move || writer.run())?;
         let (path, identity) = (path.to_owned(), opened.identity);
         Ok(Self(Arc::new(Inner { path, identity, shared, wishes: Some(wishes), writer: Some(writer) })))

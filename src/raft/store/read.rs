@@ -13,7 +13,7 @@ use std::vec;
 use redb::ReadTransaction;
 
 use super::rows::{self, broken, damaged};
-use super::{READ_BYTES, Store};
+use super::{DAMAGE_HINT, READ_BYTES, Store};
 use crate::raft::types::Entry;
 
 /// A range of the log at one moment.
@@ -42,8 +42,8 @@ impl View {
         let mut entries = match &self.disk {
             None => Vec::with_capacity(self.recent.len()),
             Some((read, indexes)) => self.fetch(read, indexes.clone()).map_err(|e| {
-                let hint = "stop the node and restore the last backup into a new data directory";
-                rows::about(&self.path, &e, hint)
+                let hint = format!("stop the node; {DAMAGE_HINT}");
+                rows::about(&self.path, &e, &hint)
             })?,
         };
         entries.extend(self.recent.iter().map(|entry| Entry::clone(entry)));

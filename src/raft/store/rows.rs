@@ -35,6 +35,8 @@ pub const JOINS: &str = "joins";
 pub const VOTE: &str = "vote";
 /// The last entry known to be committed when the row was written; never beyond the rows of the log.
 pub const COMMITTED: &str = "committed";
+/// How often the file was written: see [`super::mark`].
+pub const COMMITS: &str = "commits";
 /// The last entry that was purged. Rows up to it may linger for a moment: they do not count.
 pub const PURGED: &str = "purged";
 

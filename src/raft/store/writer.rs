@@ -17,6 +17,7 @@ use parking_lot::{Mutex, RwLock};
 use redb::{Database, Durability, WriteTransaction};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::mark::Mark;
 use super::rows::{self, broken};
 use super::tail::Tail;
 use crate::planted::{self, Bug};
@@ -116,18 +117,24 @@ pub struct Writer {
     /// What the file says of them.
     written_purged: Option<LogId>,
     written_committed: Option<LogId>,
+    /// How often the file was written, and where that is noted.
+    commits: u64,
+    mark: Option<Mark>,
 }
 
 impl Writer {
-    /// A writer for a file that was just opened and holds no row at or below its purge mark.
-    pub fn new(shared: Arc<Shared>, wishes: mpsc::Receiver<Wish>) -> Self {
+    /// A writer for a file that was just opened and holds no row at or below its purge mark. `written`: how often it
+    /// was, and where that is noted.
+    pub fn new(shared: Arc<Shared>, wishes: mpsc::Receiver<Wish>, written: (u64, Option<Mark>)) -> Self {
         let database = shared.database.read().clone();
         let (purged, committed, last) = {
             let tail = shared.tail.lock();
             (tail.purged, tail.committed, tail.last)
         };
         let rows = purged.next_index()..last.next_index();
-        Self { shared, wishes, database, rows, purged, written_purged: purged, written_committed: committed }
+        let (commits, mark) = written;
+        let (written_purged, written_committed) = (purged, committed);
+        Self { shared, wishes, database, rows, purged, written_purged, written_committed, commits, mark }
     }
 
     /// Works until the store is closed or its last handle is gone.
@@ -215,7 +222,12 @@ impl Writer {
         if !changed {
             return write.abort().map_err(broken);
         }
+        self.commits += 1;
+        rows::set_meta(&write, rows::COMMITS, &self.commits)?;
         write.commit().map_err(broken)?;
+        if let Some(mark) = &self.mark {
+            mark.set(self.commits)?;
+        }
         self.shared.counters.commits.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

@@ -47,6 +47,12 @@ pub fn votes(place: &Place, count: usize) -> bool {
 /// Three places, each with a node; the second joined by a flag, the third by a file.
 pub fn three() -> ([Place; 3], Vec<Program>) {
     let places = [place(), place(), place()];
+    let programs = together(&places);
+    (places, programs)
+}
+
+/// A node in each of these places, together a cluster.
+pub fn together(places: &[Place; 3]) -> Vec<Program> {
     let one = places[0].start();
     let token = places[0].done(&["cluster", "token", "--uses", "2", "--ttl", "10m"]).trim().to_owned();
     let two = ready(places[1].spawn_with(&["serve", "--join", &token]));
@@ -57,7 +63,7 @@ pub fn three() -> ([Place; 3], Vec<Program>) {
     for node in [&one, &two, &three] {
         assert!(!node.log().contains(&token[13..]), "a token is in a log");
     }
-    (places, vec![one, two, three])
+    vec![one, two, three]
 }
 
 /// Ada, who has signed in there.
@@ -206,6 +212,7 @@ async fn a_leader_that_was_paused_wakes_up_and_believes_nothing_old() {
         let mut ada = programs[round].visitor();
         ada.sign_up(&format!("ada{round}@example.com")).await;
         assert_eq!(ada.sign_in(&format!("ada{round}@example.com"), PASSWORD).await.status(), StatusCode::OK);
+        let ada = ada.a_while_later();
         let mut paused = None;
         until("somebody leads", || {
             paused = places.iter().position(leads);

@@ -1,8 +1,9 @@
 //! Process: what is promised of the program as a process, tried on the real binary.
 //!
 //! `kills`: nothing acknowledged is lost, however it ends. `cluster`: several of them.
-//! `rolling`: behind a balancer. `stop`: signals, and who may run beside whom. `first_admin`, `commands`: the command
-//! line. `backups`, `damage`, `private`: what lies on the disk.
+//! `partitions`: and the network between them is cut. `disk`, `files`: and one's disk is full, fails, or is not what it
+//! was. `rolling`: behind a balancer. `stop`: signals, and who may run beside whom. `first_admin`, `commands`: the
+//! command line. `backups`, `damage`, `private`: what lies on the disk.
 
 mod backups;
 mod cluster;
@@ -10,8 +11,12 @@ mod commands;
 mod crowd;
 mod damage;
 mod dice;
+mod disk;
+mod files;
 mod first_admin;
 mod kills;
+mod load;
+mod partitions;
 mod private;
 mod rolling;
 mod stop;

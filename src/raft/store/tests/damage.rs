@@ -8,8 +8,20 @@ use crate::state::codec;
 
 const ENTRIES: u64 = 400;
 
-/// The bytes of a log of [`ENTRIES`] entries, after a clean stop and after a kill.
-async fn logs() -> [Vec<u8>; 2] {
+/// A log, and its mark.
+struct Files {
+    log: Vec<u8>,
+    mark: Vec<u8>,
+}
+
+impl Files {
+    fn of(path: &Path) -> Self {
+        Self { log: fs::read(path).unwrap(), mark: fs::read(path.with_extension("mark")).unwrap() }
+    }
+}
+
+/// Logs of [`ENTRIES`] entries and one, after a clean stop and after a kill.
+async fn logs() -> [Files; 2] {
     let dir = dir();
     let mut store = open(&dir.path);
     store.save_vote(&vote(2)).await.unwrap();
@@ -18,16 +30,20 @@ async fn logs() -> [Vec<u8>; 2] {
     }
     store.save_committed(Some(id(2, 300))).await.unwrap();
     append(&store, entries(2, ENTRIES..=ENTRIES)).await;
-    let killed = fs::read(&dir.path).unwrap();
+    let killed = Files::of(&dir.path);
     drop(store);
-    [fs::read(&dir.path).unwrap(), killed]
+    [Files::of(&dir.path), killed]
 }
 
-/// Opens a damaged file. Answers whether it was refused; a log that opens has a beginning of the true entries, as far
-/// as the last commit, or the one before when the damage looks like a torn write, and can be read.
-async fn refused(bytes: &[u8], at_least: u64, what: &str) -> bool {
+/// Opens a damaged file. Answers whether it was refused; a log that opens has the true entries, all of them, and can be
+/// read. Without the mark, damage to the last commit may look like a torn write: then that one is missing.
+async fn refused(bytes: &[u8], mark: Option<&[u8]>, what: &str) -> bool {
     let dir = dir();
     fs::write(&dir.path, bytes).unwrap();
+    if let Some(mark) = mark {
+        fs::write(dir.path.with_extension("mark"), mark).unwrap();
+    }
+    let at_least = ENTRIES + u64::from(mark.is_some());
     let opened = catch_unwind(|| Store::open_as(&dir.path, NODE)).unwrap_or_else(|_| panic!("panic: {what}"));
     let store = match opened {
         Ok(store) => store,
@@ -47,9 +63,9 @@ async fn refused(bytes: &[u8], at_least: u64, what: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_cut_short_is_refused_or_whole() {
-    for (log, at_least) in logs().await.into_iter().zip([ENTRIES + 1, ENTRIES]) {
+    for Files { log, mark } in logs().await {
         for cut in (0..40).map(|n| log.len() * n / 40).chain([1, 4_095, 4_096, log.len() - 1]) {
-            let refused = refused(&log[..cut], at_least, &format!("cut to {cut} bytes")).await;
+            let refused = refused(&log[..cut], Some(&mark), &format!("cut to {cut} bytes")).await;
             assert!(refused || cut > log.len() / 2, "a file of {cut} bytes was opened");
         }
     }
@@ -57,17 +73,42 @@ async fn a_file_cut_short_is_refused_or_whole() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flipped_bit_is_noticed_or_harmless() {
-    let mut noticed = 0;
-    for (log, (name, at_least)) in logs().await.into_iter().zip([("closed", ENTRIES + 1), ("killed", ENTRIES)]) {
+    let (mut noticed, mut by_the_mark) = (0, 0);
+    for (Files { log, mark }, name) in logs().await.into_iter().zip(["closed", "killed"]) {
         let header = (0..512).step_by(7);
         let anywhere = (0..160).map(|n| 512 + (n * 7_919 + n * n * 131) % (log.len() - 512));
         for at in header.chain(anywhere) {
             let mut flipped = log.clone();
             flipped[at] ^= 1 << (at % 8);
-            noticed += u32::from(refused(&flipped, at_least, &format!("{name} file, byte {at} flipped")).await);
+            let what = format!("{name} file, byte {at} flipped");
+            let [with_mark, without] =
+                [refused(&flipped, Some(&mark), &what).await, refused(&flipped, None, &what).await];
+            noticed += u32::from(with_mark);
+            by_the_mark += u32::from(with_mark && !without);
         }
     }
     assert!(noticed > 20, "{noticed} flips noticed");
+    assert!(by_the_mark > 0, "no flip hit the last commit");
+}
+
+#[tokio::test]
+async fn a_log_that_is_gone_or_forgot_its_last_write_is_refused() {
+    let dir = dir();
+    let store = open(&dir.path);
+    append(&store, entries(1, 0..=9)).await;
+    drop(store);
+    let older = fs::read(&dir.path).unwrap();
+    let mut store = open(&dir.path);
+    store.save_vote(&vote(9)).await.unwrap();
+    drop(store);
+    fs::write(&dir.path, older).unwrap();
+    let said = refusal(&dir.path).to_string();
+    assert!(said.contains("the last 1 of 2 writes to it are lost; hint: "), "{said}");
+    fs::remove_file(&dir.path).unwrap();
+    for _ in 0..2 {
+        let said = refusal(&dir.path).to_string();
+        assert!(said.contains("it is missing, and was there; hint: ") && !dir.path.exists(), "{said}");
+    }
 }
 
 #[tokio::test]
