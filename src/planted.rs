@@ -65,11 +65,11 @@ pub fn has(bug: Bug) -> bool {
     *PLANTED == Some(bug)
 }
 
-/// How long the next one that was checked too early is left lying: every eighth for a while.
+/// How long the next one that was checked too early is left lying: every fourth for a while.
 #[cfg(feature = "planted")]
 pub fn late() -> std::time::Duration {
     static CHECKED: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-    let is_late = CHECKED.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(8);
+    let is_late = CHECKED.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(4);
     std::time::Duration::from_secs(if is_late { 3 } else { 0 })
 }
 
