@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::control::protocol::{
-    Account, ClusterNode, Health, Imported, JoinToken, Link, LiveSession, Purpose, Refused, Role, Status,
+    Account, ClusterNode, Health, Imported, JoinToken, Link, LiveSession, Purpose, Refused, Role, Rotated, Status,
 };
 use crate::control::{Operator, Progress, Server};
 use crate::error::{Error, Result as RoomResult};
@@ -70,6 +70,7 @@ fn peer(id: u64, answers: bool) -> ClusterNode {
         lag: answers.then_some(0),
         answered_in_ms: answers.then_some(2),
         version: answers.then(|| "0.1.0".into()),
+        holds_up_rotation: false,
     }
 }
 
@@ -122,6 +123,10 @@ impl Operator for Stub {
             }),
             Request::ClusterStatus => Response::Cluster(vec![peer(11, true), peer(12, false)]),
             Request::ClusterToken { .. } => Response::Token(JoinToken("sojourn-join-abc".into())),
+            Request::ClusterRotateSecret if self.ready => Response::Rotated(Rotated::default()),
+            Request::ClusterRotateSecret => {
+                Response::Rotated(Rotated { waits_for: vec![(12, "10.0.0.12:3001".into())], set_on: vec![11] })
+            }
             Request::ClusterRemove { id: 13 } => return Box::pin(async { Err(Error::NotFound("node")) }),
             Request::ClusterPromote { .. }
             | Request::ClusterRemove { .. }
@@ -270,6 +275,18 @@ fn the_membership_is_changed_by_id() {
         assert_eq!(node.asked(), asked);
     }
     assert_eq!(node.run(&["cluster", "remove", "13"]), Err("node not found".into()));
+}
+
+#[test]
+fn a_rotation_says_that_it_is_over_or_whom_it_waits_for() {
+    let told = Node::start(true).prints(&["cluster", "rotate-secret"]);
+    assert!(told.starts_with("the cluster has another secret"), "{told}");
+    let node = Node::start(false);
+    insta::assert_snapshot!(node.prints(&["cluster", "rotate-secret"]), @"
+    the rotation waits for node 12 at 10.0.0.12:3001
+    it goes on by itself once that returns or is removed; `sojourn cluster status` says how far it is
+    ");
+    assert_eq!(node.asked(), Request::ClusterRotateSecret);
 }
 
 #[test]

@@ -34,6 +34,9 @@ use super::peers::links::{CLUSTER, Lane, Links, TO};
 use super::peers::messages::{Fate, ReadAnswer, ReadQuestion, Status};
 use super::peers::routes;
 use super::peers::tls::Guests;
+use super::peers::token::pass;
+use super::rotation;
+use super::secrets::Secrets;
 use super::types::{NodeId, SnapshotMeta, TypeConfig, Vote};
 use super::{Raft, blocking};
 use crate::error::{Error, Result};
@@ -57,8 +60,8 @@ pub struct Desk {
     pub id: NodeId,
     /// The cluster's id, and the same in hexadecimal.
     pub cluster: ([u8; 16], String),
-    /// The cluster's secret, for those who may join.
-    pub secret: String,
+    /// Who may come, and with what they are welcomed.
+    pub gate: Gate,
     pub members: Arc<Members>,
     pub links: Arc<Links>,
     pub time: Arc<LogTime>,
@@ -85,7 +88,7 @@ impl door::Desk for Desk {
             let from = self.admitted(&caller, &question)?;
             let body = question.into_body();
             match route.as_str() {
-                routes::READ | routes::OPS | routes::WISH | routes::REMOVED if from.is_none() => {
+                routes::READ | routes::OPS | routes::WISH | routes::REMOVED | routes::KEYS if from.is_none() => {
                     Err(forbidden("no member of this cluster".into()))
                 }
                 routes::APPEND => self.append(from, body).await,
@@ -98,6 +101,7 @@ impl door::Desk for Desk {
                 routes::CLOCK => Ok(encoded(&self.time.clocks().1)),
                 routes::WISH => self.wish(body).await,
                 routes::REMOVED => self.removed().await,
+                routes::KEYS => Ok(encoded(&self.gate.secrets.keys())),
                 routes::STATUS => Ok(encoded(&self.status())),
                 other => Err(Refusal { status: StatusCode::NOT_FOUND, why: format!("nothing is asked at {other}") }),
             }
@@ -193,17 +197,19 @@ impl Desk {
         if self.members.holder(caller).is_some() {
             return Err(forbidden("a member joins no more".into()));
         }
-        Ok(encoded(&Welcome { secret: self.secret.clone(), cluster: self.cluster.0 }))
+        self.gate.is_open_to(caller)?;
+        Ok(encoded(&Welcome { secret: self.gate.secrets.secret(), cluster: self.cluster.0 }))
     }
 
     /// Uses the token, and makes its holder a member.
     async fn join(&self, caller: PublicKey, body: Incoming) -> Answered {
         let candidate: Candidate = read(body, QUESTION_MAX).await?;
-        let Candidate { id, member } = candidate;
+        let Candidate { id, member, authority } = candidate;
         if self.members.get(id).as_ref() == Some(&member) {
             return Ok(encoded(&()));
         }
-        let (job, used) = Job::new(Op::Use(Key::join(&caller)));
+        self.gate.is_open_to(&caller)?;
+        let (job, used) = Job::new(Op::Use(self.gate.pass(&caller)));
         self.strays.try_send(job).map_err(|_| not_now(&"too many writes wait"))?;
         match used.await {
             Ok(Ok(Decided { outcome: Outcome::Done, .. })) => {}
@@ -212,7 +218,7 @@ impl Desk {
             Err(e) => return Err(not_now(&e)),
         }
         tracing::info!(node = id, address = member.address, "a node joins");
-        self.granted(Wish::Join { id, member }).await
+        self.granted(Wish::Join { id, member, authority }).await
     }
 
     async fn wish(&self, body: Incoming) -> Answered {
@@ -232,7 +238,8 @@ impl Desk {
 
     fn membership(&self) -> Membership {
         let (raft, members, links) = (self.raft.clone(), self.members.clone(), self.links.clone());
-        Membership { raft, id: self.id, members, links }
+        let (state, secrets) = (self.gate.state.clone(), self.gate.secrets.clone());
+        Membership { raft, id: self.id, members, links, state, secrets }
     }
 
     /// Has a wish granted by whoever leads, before long: the token that was used for it is gone.
@@ -279,10 +286,30 @@ pub fn status_of(raft: &Raft) -> Status {
 }
 
 /// Lets in members, and the holders of join tokens that live.
+#[derive(Clone)]
 pub struct Gate {
     pub members: Arc<Members>,
     pub state: Arc<State>,
     pub time: Arc<LogTime>,
+    pub secrets: Arc<Secrets>,
+}
+
+impl Gate {
+    /// Where the log keeps the token of this key.
+    fn pass(&self, key: &PublicKey) -> Key {
+        Key::join(&pass(&self.secrets.authority(), key))
+    }
+
+    /// Refuses whoever's token died since they came in, and everybody while the secret is rotated: what they would be
+    /// given is not good for long.
+    fn is_open_to(&self, key: &PublicKey) -> Result<(), Refusal> {
+        if rotation::under_way(&self.state).is_some() {
+            let why = "the cluster's secret is being rotated\nhint: `sojourn cluster status` says which node that waits for; \
+                       make a new token then";
+            return Err(not_now(&why));
+        }
+        if self.may_join(key) { Ok(()) } else { Err(forbidden("the join token is good no more".into())) }
+    }
 }
 
 impl Guests for Gate {
@@ -291,7 +318,7 @@ impl Guests for Gate {
     }
 
     fn may_join(&self, key: &PublicKey) -> bool {
-        let held = self.state.generation().entries.get(&Key::join(key));
+        let held = self.state.generation().entries.get(&self.pass(key));
         held.is_some_and(|entry| entry.is_live(self.time.now()))
     }
 }

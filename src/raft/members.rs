@@ -25,12 +25,14 @@ pub struct Members {
     seen: ArcSwap<Seen>,
     /// See [`Members::is_unknown`].
     is_lost: AtomicBool,
+    /// Held by whoever lets somebody in, or needs that nobody comes.
+    pub changing: tokio::sync::Mutex<()>,
 }
 
 impl Members {
     /// Nobody is known yet.
     pub fn unknown() -> Self {
-        Self { seen: ArcSwap::default(), is_lost: AtomicBool::new(true) }
+        Self { seen: ArcSwap::default(), is_lost: AtomicBool::new(true), changing: tokio::sync::Mutex::default() }
     }
 
     /// Follows what the log of `raft` says, as long as there is one.

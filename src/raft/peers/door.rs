@@ -21,9 +21,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 
 use super::keys::{self, PublicKey};
+use super::tls::Lock;
 
 /// Connections at once, each with some questions.
 const CONNECTIONS_MAX: usize = 256;
@@ -33,6 +33,8 @@ const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
 const PING_EVERY: Duration = Duration::from_secs(5);
 /// How long a node that stops goes on answering what it was asked before.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+/// How long what was asked on a connection that is to end may take.
+const ENDED_WITHIN: Duration = Duration::from_secs(10);
 const WINDOW: u32 = 8 << 20;
 /// How long accepting rests when it fails: the process is out of file descriptors.
 const REST: Duration = Duration::from_millis(50);
@@ -55,7 +57,7 @@ pub trait Desk: Send + Sync + 'static {
 
 /// Accepts peers until `stop` is true; then answers what was asked, and no more. Dropped, it ends all connections at
 /// once.
-pub async fn serve(listener: TcpListener, tls: TlsAcceptor, desk: Arc<dyn Desk>, mut stop: watch::Receiver<bool>) {
+pub async fn serve(listener: TcpListener, lock: Lock, desk: Arc<dyn Desk>, mut stop: watch::Receiver<bool>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut open = JoinSet::new();
     'open: loop {
@@ -73,10 +75,10 @@ pub async fn serve(listener: TcpListener, tls: TlsAcceptor, desk: Arc<dyn Desk>,
                 },
             }
         };
-        let (tls, desk, stop) = (tls.clone(), desk.clone(), stop.clone());
+        let (lock, desk, stop) = (lock.clone(), desk.clone(), stop.clone());
         open.spawn(async move {
             let _permit = permit;
-            if let Err(e) = converse(stream, tls, desk, stop).await {
+            if let Err(e) = converse(stream, lock, desk, stop).await {
                 tracing::debug!(error = %e, "a peer's connection ended");
             }
         });
@@ -90,14 +92,16 @@ pub async fn serve(listener: TcpListener, tls: TlsAcceptor, desk: Arc<dyn Desk>,
 
 async fn converse(
     stream: TcpStream,
-    tls: TlsAcceptor,
+    lock: Lock,
     desk: Arc<dyn Desk>,
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let stream = timeout(HANDSHAKE_WITHIN, tls.accept(stream)).await.map_err(io::Error::other)??;
+    let mut turns = lock.papers.turns();
+    let stream = timeout(HANDSHAKE_WITHIN, lock.acceptor.accept(stream)).await.map_err(io::Error::other)??;
     let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    let Some(Ok(caller)) = shown.map(keys::key_of) else { return Ok(()) };
+    let Some(shown) = shown.map(|shown| shown.clone().into_owned()) else { return Ok(()) };
+    let Ok(caller) = keys::key_of(&shown) else { return Ok(()) };
     let service = service_fn(move |question| {
         let answer = desk.clone().answer(caller, question);
         async move { Ok::<_, Infallible>(told(answer.await)) }
@@ -114,9 +118,13 @@ async fn converse(
     let mut connection = pin!(connection);
     tokio::select! {
         ended = &mut connection => return ended.map_err(io::Error::other),
-        () = told_to(&mut stop) => connection.as_mut().graceful_shutdown(),
+        () = told_to(&mut stop) => {}
+        () = async {
+            while turns.changed().await.is_ok() && lock.papers.vouch(&shown) {}
+        } => {}
     }
-    connection.await.map_err(io::Error::other)
+    connection.as_mut().graceful_shutdown();
+    timeout(ENDED_WITHIN, connection).await.map_err(io::Error::other)?.map_err(io::Error::other)
 }
 
 async fn told_to(stop: &mut watch::Receiver<bool>) {

@@ -5,6 +5,7 @@ pub mod keys;
 pub mod link;
 pub mod links;
 pub mod messages;
+pub mod papers;
 pub mod routes;
 pub mod tls;
 pub mod token;

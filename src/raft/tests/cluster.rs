@@ -25,6 +25,7 @@ impl Node {
         let settings = Settings {
             bounds: Bounds { max_staleness: Duration::from_secs(1), stale_reads: Duration::ZERO },
             secret: secret.into(),
+            secret_is_set: false,
             port: Some((listener, address)),
             join,
             reader: false,
