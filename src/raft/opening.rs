@@ -65,6 +65,11 @@ impl Settings {
         Self { bounds, secret: secret.into(), secret_is_set: false, port: None, join: None, reader: false }
     }
 
+    /// Those in `dir`, of the node with this seed.
+    fn secrets(&self, dir: &Path, seed: &[u8; 32]) -> Result<Arc<Secrets>> {
+        Secrets::open(dir, (self.secret.clone(), self.secret_is_set), PrivateKey::of_seed(seed))
+    }
+
     /// What peers must know of the node with this key.
     fn member(&self, key: &PublicKey) -> Member {
         let address = self.port.as_ref().map(|(_, advertise)| advertise.clone()).unwrap_or_default();
@@ -87,8 +92,7 @@ impl RaftLog {
         };
         let identity = store.identity();
         let (owed, attempts) = (machine.owed(), machine.attempts());
-        let kept = (settings.secret.clone(), settings.secret_is_set);
-        let secrets = Secrets::open(dir, kept, PrivateKey::of_seed(&identity.seed))?;
+        let secrets = settings.secrets(dir, &identity.seed)?;
         let links = Arc::new(Links::new(tls::connector(&secrets.papers)?, &identity.cluster));
         let members = Arc::new(Members::unknown());
         let network = Network { links: links.clone(), members: members.clone() };
@@ -144,13 +148,18 @@ impl RaftLog {
             farewells,
             tasks: parking_lot::Mutex::new(tasks),
         });
-        tokio::spawn(upkeep::keep_up(Arc::downgrade(&log)));
-        tokio::spawn(rotation::keep_turning(Arc::downgrade(&log)));
+        look_after(&log);
         if is_alone {
             crate::log::Log::refresh(&*log).await?;
         }
         Ok(log)
     }
+}
+
+/// Starts what a log does of itself, as long as it is there.
+fn look_after(log: &Arc<RaftLog>) {
+    tokio::spawn(upkeep::keep_up(Arc::downgrade(log)));
+    tokio::spawn(rotation::keep_turning(Arc::downgrade(log)));
 }
 
 /// A node that is the only voter leads before it answers anybody. Answers whether it is.
