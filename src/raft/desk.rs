@@ -23,6 +23,7 @@ use tokio::sync::watch;
 
 use super::decider::{Decided, Job, Queue};
 use super::farewell::Farewells;
+use super::introductions::{Introductions, Whose};
 use super::join::{Candidate, Welcome};
 use super::logtime::LogTime;
 use super::machine::{Snapshot, SnapshotFile};
@@ -47,6 +48,8 @@ use crate::state::{Key, Op, Outcome, State, codec};
 const ENTRIES_MAX: usize = 64 << 20;
 /// Most bytes of any other question.
 const QUESTION_MAX: usize = 8 << 20;
+/// Most bytes of a question that says no more than who somebody is.
+const SMALL_MAX: usize = 64 << 10;
 /// Most bytes of what stands in front of a snapshot.
 const HEAD_MAX: u32 = 1 << 20;
 
@@ -62,6 +65,7 @@ pub struct Desk {
     pub cluster: ([u8; 16], String),
     /// Who may come, and with what they are welcomed.
     pub gate: Gate,
+    pub introductions: Arc<Introductions>,
     pub members: Arc<Members>,
     pub links: Arc<Links>,
     pub time: Arc<LogTime>,
@@ -77,6 +81,10 @@ pub struct Desk {
 }
 
 impl door::Desk for Desk {
+    fn hears(self: Arc<Self>, caller: PublicKey) -> BoxFuture<'static, bool> {
+        async move { self.gate.may_join(&caller) || self.introductions.whose(&caller).await.is_some() }.boxed()
+    }
+
     fn answer(self: Arc<Self>, caller: PublicKey, question: Request<Incoming>) -> BoxFuture<'static, Answered> {
         async move {
             let route = question.uri().path().to_owned();
@@ -85,10 +93,12 @@ impl door::Desk for Desk {
                 routes::JOIN => return self.join(caller, question.into_body()).await,
                 _ => {}
             }
-            let from = self.admitted(&caller, &question)?;
+            let from = self.admitted(&caller, &question).await?;
             let body = question.into_body();
             match route.as_str() {
-                routes::READ | routes::OPS | routes::WISH | routes::REMOVED | routes::KEYS if from.is_none() => {
+                routes::READ | routes::OPS | routes::WISH | routes::REMOVED | routes::KEYS | routes::KNOWS
+                    if from.is_none() =>
+                {
                     Err(forbidden("no member of this cluster".into()))
                 }
                 routes::APPEND => self.append(from, body).await,
@@ -101,6 +111,7 @@ impl door::Desk for Desk {
                 routes::CLOCK => Ok(encoded(&self.time.clocks().1)),
                 routes::WISH => self.wish(body).await,
                 routes::REMOVED => self.removed().await,
+                routes::KNOWS => self.knows(body).await,
                 routes::KEYS => Ok(encoded(&self.gate.secrets.keys())),
                 routes::STATUS => Ok(encoded(&self.status())),
                 other => Err(Refusal { status: StatusCode::NOT_FOUND, why: format!("nothing is asked at {other}") }),
@@ -112,7 +123,7 @@ impl door::Desk for Desk {
 
 impl Desk {
     /// Who asks, if they may and mean this node. A node that does not know its cluster yet cannot tell who it is.
-    fn admitted(&self, caller: &PublicKey, question: &Request<Incoming>) -> Result<Option<NodeId>, Refusal> {
+    async fn admitted(&self, caller: &PublicKey, question: &Request<Incoming>) -> Result<Option<NodeId>, Refusal> {
         let said = |name: &str| question.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let cluster = &self.cluster.1;
         if said(CLUSTER) != cluster {
@@ -121,9 +132,10 @@ impl Desk {
         if said(TO) != self.id.to_string() {
             return Err(forbidden(format!("this is node {}, not {}", self.id, said(TO))));
         }
-        match self.members.holder(caller) {
-            None if !self.members.is_unknown() => Err(forbidden("no member of this cluster".into())),
-            holder => Ok(holder),
+        match self.introductions.whose(caller).await {
+            Some(Whose::Of(id)) => Ok(Some(id)),
+            Some(Whose::OfAnybody) => Ok(None),
+            None => Err(forbidden("no member of this cluster".into())),
         }
     }
 
@@ -203,7 +215,7 @@ impl Desk {
 
     /// Uses the token, and makes its holder a member.
     async fn join(&self, caller: PublicKey, body: Incoming) -> Answered {
-        let candidate: Candidate = read(body, QUESTION_MAX).await?;
+        let candidate: Candidate = read(body, SMALL_MAX).await?;
         let Candidate { id, member, authority } = candidate;
         if self.members.get(id).as_ref() == Some(&member) {
             return Ok(encoded(&()));
@@ -219,6 +231,12 @@ impl Desk {
         }
         tracing::info!(node = id, address = member.address, "a node joins");
         self.granted(Wish::Join { id, member, authority }).await
+    }
+
+    /// Who holds a key, for a member that lost touch.
+    async fn knows(&self, body: Incoming) -> Answered {
+        let key: PublicKey = read(body, SMALL_MAX).await?;
+        Ok(encoded(&self.members.holder(&key)))
     }
 
     async fn wish(&self, body: Incoming) -> Answered {
@@ -314,7 +332,8 @@ impl Gate {
 
 impl Guests for Gate {
     fn is_member(&self, key: &PublicKey) -> bool {
-        self.members.is_unknown() || self.members.holder(key).is_some()
+        // one who is lost, or new, asks others about whom it does not know, before it hears them
+        self.members.is_lost() || self.members.expects_anybody() || self.members.holder(key).is_some()
     }
 
     fn may_join(&self, key: &PublicKey) -> bool {

@@ -8,6 +8,7 @@ mod desk;
 mod farewell;
 mod files;
 mod freshness;
+mod introductions;
 mod join;
 mod logtime;
 mod machine;

@@ -116,7 +116,7 @@ impl RaftLog {
         tasks.spawn(core.watch(ends.is_over).run(ends.tenure));
         core.raft.run();
         let candidate = Candidate { id: core.id, member: own.clone(), authority: core.secrets.authority() };
-        let is_newcomer = take_part(&core.raft, (identity.joins, &candidate), settings.join.as_ref()).await?;
+        let is_newcomer = take_part(&core, (identity.joins, &candidate), settings.join.as_ref()).await?;
 
         let is_alone = lead_if_alone(&core, &wires).await?;
         let fresh = Freshness::start(core.oracle(), clock, settings.bounds);
@@ -201,15 +201,16 @@ fn config() -> Result<Config> {
 
 /// Founds a cluster of one in a new directory, or joins the one it was made for; stands for election at once when there
 /// is no other voter. Answers whether it became a member now.
-async fn take_part(raft: &Raft, own: (bool, &Candidate), token: Option<&Token>) -> Result<bool> {
+async fn take_part(core: &Core, own: (bool, &Candidate), token: Option<&Token>) -> Result<bool> {
     let wrong = |e: &dyn std::fmt::Display| Error::broken("the cluster cannot be formed", e);
-    let (joins, candidate) = own;
+    let (raft, (joins, candidate)) = (&core.raft, own);
     let Candidate { id, member, .. } = candidate;
     if !raft.is_initialized().await.map_err(|e| wrong(&e))? {
         if !joins {
             let founded = raft.initialize(BTreeMap::from([(*id, member.clone())])).await;
             return founded.map(|()| false).map_err(|e| wrong(&e));
         }
+        core.members.expect_anybody();
         let asked = match token {
             Some(token) => Some(join::ask_in(token, candidate).await),
             None => None,

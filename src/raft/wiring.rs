@@ -10,6 +10,7 @@ use super::decider::{self, Decider, Job, Queue};
 use super::desk::{Desk, Gate};
 use super::farewell::Farewells;
 use super::freshness::Oracle;
+use super::introductions::Introductions;
 use super::logtime::LogTime;
 use super::members::Members;
 use super::membership::Membership;
@@ -96,6 +97,7 @@ impl Core {
             id: self.id,
             cluster,
             gate: self.gate(),
+            introductions: Introductions::new(self.id, self.members.clone(), self.links.clone()),
             members: self.members.clone(),
             links: self.links.clone(),
             time: self.time.clone(),

@@ -29,6 +29,8 @@ use super::tls::Lock;
 const CONNECTIONS_MAX: usize = 256;
 const STREAMS_MAX: u32 = 256;
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
+/// How long it may take to find out whether a caller is to be heard.
+const HEARD_WITHIN: Duration = Duration::from_secs(3);
 /// How often a silent peer is asked whether it lives, and how long it may take to say so.
 const PING_EVERY: Duration = Duration::from_secs(5);
 /// How long a node that stops goes on answering what it was asked before.
@@ -51,6 +53,9 @@ pub struct Refusal {
 
 /// What answers peers.
 pub trait Desk: Send + Sync + 'static {
+    /// Whether whoever got past the handshake with this key is heard.
+    fn hears(self: Arc<Self>, caller: PublicKey) -> BoxFuture<'static, bool>;
+
     /// Answers one question of whoever proved to hold `caller`.
     fn answer(self: Arc<Self>, caller: PublicKey, question: Request<Incoming>) -> BoxFuture<'static, Answered>;
 }
@@ -102,6 +107,9 @@ async fn converse(
     let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let Some(shown) = shown.map(|shown| shown.clone().into_owned()) else { return Ok(()) };
     let Ok(caller) = keys::key_of(&shown) else { return Ok(()) };
+    if !timeout(HEARD_WITHIN, desk.clone().hears(caller)).await.map_err(io::Error::other)? {
+        return Ok(());
+    }
     let service = service_fn(move |question| {
         let answer = desk.clone().answer(caller, question);
         async move { Ok::<_, Infallible>(told(answer.await)) }

@@ -37,6 +37,10 @@ impl Guests for List {
 struct Echo;
 
 impl Desk for Echo {
+    fn hears(self: Arc<Self>, _: PublicKey) -> BoxFuture<'static, bool> {
+        async { true }.boxed()
+    }
+
     fn answer(self: Arc<Self>, caller: PublicKey, question: Request<Incoming>) -> BoxFuture<'static, Answered> {
         async move {
             match question.uri().path() {

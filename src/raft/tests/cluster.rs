@@ -3,8 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use openraft::async_runtime::WatchReceiver as _;
+use openraft::raft::{VoteRequest, VoteResponse};
 use tokio::net::TcpListener;
 
+use super::super::peers::keys::{Authority, PrivateKey};
+use super::super::peers::link::Link;
+use super::super::peers::links::{Lane, Links};
+use super::super::peers::papers::Papers;
+use super::super::peers::{routes, tls};
+use super::super::types::{TypeConfig, Vote};
 use super::super::{Bounds, RaftLog, Settings, Token, Wish, prepare, welcome};
 use super::{NOW, begin, user};
 use crate::clock::ManualClock;
@@ -58,6 +66,14 @@ impl Node {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         panic!("{what}: never");
+    }
+
+    /// What somebody with this key and the cluster's secret speaks to it with.
+    fn called_by(&self, seed: u8) -> Arc<Link> {
+        let authority = Authority::of(self.log.secrets.secret().as_bytes());
+        let papers = Papers::of(&authority, PrivateKey::of_seed(&[seed; 32])).expect("papers");
+        let links = Links::new(tls::connector(&papers).expect("TLS"), &self.log.store.identity().cluster);
+        links.to(self.log.node_id(), &self.log.own, Lane::Quick)
     }
 
     fn is_live(&self, sid: &str) -> bool {
@@ -164,4 +180,29 @@ async fn a_learner_gets_a_snapshot_of_what_the_log_has_forgotten() {
     assert!((0..2_000).all(|n| two.is_live(&format!("sid{n}"))));
     let left: Vec<_> = std::fs::read_dir(two._dir.path().join("snapshots")).expect("read").collect();
     assert_eq!(left.len(), 1, "nothing is left of how it came: {left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_the_secret_and_is_no_member_is_not_followed_by_a_node_that_lost_touch() {
+    const STRANGER: u64 = 9;
+    let mut nodes = Vec::from(three().await);
+    nodes.push(nodes[0].join().await);
+    let leader = nodes.iter().position(|node| node.log.leads()).expect("somebody leads");
+    nodes.swap(0, leader);
+    for gone in nodes.drain(..2) {
+        gone.log.shutdown().await;
+    }
+    let lost = &nodes[0];
+    lost.until("it is lost", |node| node.log.members.is_lost()).await;
+    let vote = VoteRequest::<TypeConfig>::new(Vote::new(1_000, STRANGER), None);
+    let link = lost.called_by(77);
+    for _ in 0..3 {
+        for route in [routes::VOTE, routes::PRE_VOTE] {
+            let asked = link.call::<_, VoteResponse<TypeConfig>>(route, &vote).await;
+            let told = asked.expect_err("it is not answered").to_string();
+            assert!(!told.starts_with("refused"), "it is told nothing: {told}");
+        }
+    }
+    assert!(lost.log.raft.metrics().borrow_watched().current_term < 1_000, "nobody followed");
+    assert!(lost.called_by(78).call::<_, u64>(routes::STATUS, &()).await.is_err());
 }
