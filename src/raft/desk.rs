@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf as _, Bytes};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use openraft::ReadPolicy;
@@ -20,6 +20,7 @@ use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::decider::{Decided, Job, Queue};
 use super::farewell::Farewells;
@@ -33,6 +34,7 @@ use super::peers::door::{self, Answered, Refusal};
 use super::peers::keys::PublicKey;
 use super::peers::links::{CLUSTER, Lane, Links, TO};
 use super::peers::messages::{Fate, ReadAnswer, ReadQuestion, Status};
+use super::peers::porch::Heard;
 use super::peers::routes;
 use super::peers::tls::Guests;
 use super::peers::token::pass;
@@ -52,6 +54,9 @@ const QUESTION_MAX: usize = 8 << 20;
 const SMALL_MAX: usize = 64 << 10;
 /// Most bytes of what stands in front of a snapshot.
 const HEAD_MAX: u32 = 1 << 20;
+
+/// How long a question may take to arrive, and how long a snapshot may pause on its way.
+const READ_WITHIN: Duration = Duration::from_secs(20);
 
 /// How long a wish is said again while nobody does anything about it, and how often.
 const GRANTED_WITHIN: Duration = Duration::from_secs(10);
@@ -81,8 +86,14 @@ pub struct Desk {
 }
 
 impl door::Desk for Desk {
-    fn hears(self: Arc<Self>, caller: PublicKey) -> BoxFuture<'static, bool> {
-        async move { self.gate.may_join(&caller) || self.introductions.whose(&caller).await.is_some() }.boxed()
+    fn hears(self: Arc<Self>, caller: PublicKey) -> BoxFuture<'static, Option<Heard>> {
+        async move {
+            match self.gate.may_join(&caller) {
+                true => Some(Heard::Newcomer),
+                false => self.introductions.whose(&caller).await.map(|_| Heard::Member),
+            }
+        }
+        .boxed()
     }
 
     fn answer(self: Arc<Self>, caller: PublicKey, question: Request<Incoming>) -> BoxFuture<'static, Answered> {
@@ -365,7 +376,8 @@ async fn receive(mut body: Incoming, path: &std::path::Path) -> io::Result<(Vote
     let mut head = Vec::new();
     let mut wanted = None;
     let mut file = tokio::fs::File::create(path).await?;
-    while let Some(frame) = body.frame().await {
+    let silent = |_| io::Error::from(io::ErrorKind::TimedOut);
+    while let Some(frame) = timeout(READ_WITHIN, body.frame()).await.map_err(silent)? {
         let Ok(mut data) = frame.map_err(io::Error::other)?.into_data() else { continue };
         while !data.is_empty() {
             let missing = wanted.unwrap_or(4_usize).saturating_sub(head.len());
@@ -395,7 +407,15 @@ async fn receive(mut body: Incoming, path: &std::path::Path) -> io::Result<(Vote
 
 async fn read<T: DeserializeOwned>(body: Incoming, most: usize) -> Result<T, Refusal> {
     let malformed = |why: String| Refusal { status: StatusCode::BAD_REQUEST, why };
-    let body = Limited::new(body, most).collect().await.map_err(|e| malformed(e.to_string()))?.to_bytes();
+    let body = match timeout(READ_WITHIN, Limited::new(body, most).collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(e)) if e.is::<LengthLimitError>() => {
+            let why = format!("a question of more than {most} bytes");
+            return Err(Refusal { status: StatusCode::PAYLOAD_TOO_LARGE, why });
+        }
+        Ok(Err(e)) => return Err(malformed(e.to_string())),
+        Err(_) => return Err(Refusal { status: StatusCode::REQUEST_TIMEOUT, why: "a question without an end".into() }),
+    };
     codec::decode(&body).map_err(|e| malformed(e.to_string()))
 }
 

@@ -114,6 +114,12 @@ impl Link {
         self.disowned.load(Ordering::Relaxed)
     }
 
+    /// Whether there is no connection at the moment.
+    #[cfg(test)]
+    pub async fn is_closed(&self) -> bool {
+        self.open.lock().await.as_ref().is_none_or(|open| open.sender.is_closed())
+    }
+
     /// Asks one question.
     ///
     /// # Errors

@@ -6,6 +6,8 @@ pub mod link;
 pub mod links;
 pub mod messages;
 pub mod papers;
+pub mod porch;
+mod room;
 pub mod routes;
 pub mod tls;
 pub mod token;

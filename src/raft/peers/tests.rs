@@ -1,6 +1,7 @@
 //! The peer port through real sockets: who gets in, who does not, and what becomes of questions.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -8,12 +9,15 @@ use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
 use hyper::{HeaderMap, Request, StatusCode};
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
 use super::door::{self, Answered, Desk, Refusal};
 use super::keys::{Authority, PrivateKey, PublicKey};
 use super::link::{Failed, Link, Target};
 use super::papers::Papers;
+use super::porch::Heard;
 use super::tls::{self, Dialer, Guests};
 use crate::state::codec;
 
@@ -37,8 +41,8 @@ impl Guests for List {
 struct Echo;
 
 impl Desk for Echo {
-    fn hears(self: Arc<Self>, _: PublicKey) -> BoxFuture<'static, bool> {
-        async { true }.boxed()
+    fn hears(self: Arc<Self>, _: PublicKey) -> BoxFuture<'static, Option<Heard>> {
+        async { Some(Heard::Member) }.boxed()
     }
 
     fn answer(self: Arc<Self>, caller: PublicKey, question: Request<Incoming>) -> BoxFuture<'static, Answered> {
@@ -184,4 +188,54 @@ async fn while_papers_turn_both_authorities_are_taken_and_afterwards_the_old_one
     let joiner = tls::joiner(&old.key(), &node(9)).expect("TLS");
     let told = port.who(joiner).await.expect_err("a token from before trusts the old authority");
     assert!(told.to_string().contains(super::link::STRANGER), "{told}");
+}
+
+#[tokio::test]
+async fn strangers_that_hold_their_connections_keep_no_member_out_and_hear_nothing() {
+    let port = open().await;
+    port.list.members.lock().push(node(2).public());
+    let mut strangers = Vec::new();
+    for _ in 0..600 {
+        strangers.push(TcpStream::connect(&port.address).await.expect("connected"));
+    }
+    let link = port.link(Some(port.own), dialer(&authority(), 2));
+    let begun = Instant::now();
+    // it comes from where they come from, which is not heard for a second
+    while link.call::<(), PublicKey>("/who", &()).await.is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(2), "a member is kept out");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let mut garbage = TcpStream::connect(&port.address).await.expect("connected");
+    garbage.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("sent");
+    strangers.push(garbage);
+    for mut stranger in strangers {
+        let mut read = Vec::new();
+        // a reset is an end, too
+        let ended = timeout(Duration::from_secs(10), stranger.read_to_end(&mut read)).await;
+        assert!(ended.is_ok() && read.first().is_none_or(|first| *first == 21), "{read:?}");
+    }
+    link.call::<(), PublicKey>("/who", &()).await.expect("an answer");
+}
+
+#[tokio::test]
+async fn of_too_many_connections_of_one_member_the_oldest_make_way() {
+    let port = open().await;
+    port.list.members.lock().push(node(2).public());
+    let mut links = Vec::new();
+    for _ in 0..40 {
+        let link = port.link(Some(port.own), dialer(&authority(), 2));
+        link.call::<(), PublicKey>("/who", &()).await.expect("an answer");
+        links.push(link);
+    }
+    let mut open = 40;
+    for _ in 0..100 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let ends = links.iter().map(|link| link.is_closed());
+        open = futures_util::future::join_all(ends).await.into_iter().filter(|is_closed| !is_closed).count();
+        if open == 16 {
+            break;
+        }
+    }
+    assert_eq!(open, 16);
+    links[0].call::<(), PublicKey>("/who", &()).await.expect("it comes again");
 }

@@ -206,3 +206,14 @@ async fn whoever_has_the_secret_and_is_no_member_is_not_followed_by_a_node_that_
     assert!(lost.log.raft.metrics().borrow_watched().current_term < 1_000, "nobody followed");
     assert!(lost.called_by(78).call::<_, u64>(routes::STATUS, &()).await.is_err());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_is_too_long_is_refused_though_a_member_asks_it() {
+    let nodes = three().await;
+    let link = nodes[1].log.links.to(nodes[0].log.node_id(), &nodes[0].log.own, Lane::Quick);
+    for (route, bytes) in [(routes::OPS, 9 << 20), (routes::READ, 9 << 20), (routes::KNOWS, 65 << 10)] {
+        let told = link.call::<_, ()>(route, &vec![7_u8; bytes]).await.expect_err("it is not answered").to_string();
+        assert!(told.starts_with("refused: a question of more than "), "{told}");
+    }
+    assert!(nodes[1].log.submit(begin("after", "ada", 0)).await.is_ok());
+}

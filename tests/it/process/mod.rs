@@ -1,7 +1,7 @@
 //! Process: what is promised of the program as a process, tried on the real binary.
 //!
 //! `kills`: nothing acknowledged is lost, however it ends. `cluster`: several of them.
-//! `rolling`: behind a balancer. `rotation`: another secret. `stop`: signals, and who may run beside whom. `first_admin`, `commands`: the command
+//! `rolling`: behind a balancer. `rotation`: another secret. `flood`: strangers at the peer ports. `stop`: signals, and who may run beside whom. `first_admin`, `commands`: the command
 //! line. `backups`, `damage`, `private`: what lies on the disk.
 
 mod backups;
@@ -11,6 +11,7 @@ mod crowd;
 mod damage;
 mod dice;
 mod first_admin;
+mod flood;
 mod kills;
 mod private;
 mod rolling;
