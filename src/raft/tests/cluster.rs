@@ -8,12 +8,13 @@ use openraft::raft::{VoteRequest, VoteResponse};
 use tokio::net::TcpListener;
 
 use super::super::peers::keys::{Authority, PrivateKey};
-use super::super::peers::link::Link;
+use super::super::peers::link::{Failed, Link, Target};
 use super::super::peers::links::{Lane, Links};
+use super::super::peers::messages::Status;
 use super::super::peers::papers::Papers;
 use super::super::peers::{routes, tls};
 use super::super::types::{TypeConfig, Vote};
-use super::super::{Bounds, RaftLog, Settings, Token, Wish, prepare, welcome};
+use super::super::{Bounds, RaftLog, Settings, Token, Welcome, Wish, prepare, welcome};
 use super::{NOW, begin, user};
 use crate::clock::ManualClock;
 use crate::log::Log as _;
@@ -216,4 +217,34 @@ async fn a_question_that_is_too_long_is_refused_though_a_member_asks_it() {
         assert!(told.starts_with("refused: a question of more than "), "{told}");
     }
     assert!(nodes[1].log.submit(begin("after", "ada", 0)).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_rotation_what_hangs_on_the_old_secret_opens_nothing() {
+    let nodes = three().await;
+    let old = nodes[0].log.secrets.secret();
+    let token = nodes[0].log.invite(1, Duration::from_secs(60)).await.expect("a token");
+    let rotated = nodes[1].log.rotate_secret().await.expect("rotated");
+    assert_eq!((rotated.waits_for, rotated.set_on), (Vec::new(), Vec::new()));
+    let new = nodes[0].log.secrets.secret();
+    assert!(new != old && nodes.iter().all(|node| node.log.secrets.secret() == new));
+    let knock = async |secret: &str| {
+        let (store, target) = (&nodes[2].log.store, &nodes[0].log);
+        let own = PrivateKey::of_seed(&store.identity().seed);
+        let papers = Papers::of(&Authority::of(secret.as_bytes()), own).expect("papers");
+        // whoever has the old secret does not care whom it speaks to
+        papers.turn(&Authority::of(secret.as_bytes()), vec![target.secrets.authority()]).expect("a turn");
+        let links = Links::new(tls::connector(&papers).expect("TLS"), &store.identity().cluster);
+        links.to(target.node_id(), &target.own, Lane::Quick).call::<_, Status>(routes::STATUS, &()).await
+    };
+    let told = knock(&old).await.expect_err("pinned, but of the old authority").to_string();
+    assert!(!told.starts_with("refused"), "it is told nothing: {told}");
+    knock(&new).await.expect("the same key under the new one");
+    let target = Target { address: token.address.clone(), key: None };
+    let dialer = tls::joiner(&nodes[0].log.secrets.authority(), &token.key()).expect("TLS");
+    let link = Link::new(target, dialer, hyper::HeaderMap::new());
+    let told = link.call::<_, Welcome>(routes::WELCOME, &()).await;
+    assert!(matches!(told, Err(Failed::Lost(_) | Failed::Unsent(_))), "a token from before opens nothing");
+    assert!(nodes[2].log.submit(begin("after", "ada", 0)).await.is_ok());
+    nodes[2].join().await;
 }
