@@ -54,6 +54,15 @@ Whoever holds the token may join the cluster and read everything: keep it as you
         /// Its id, as `sojourn cluster status` lists it
         id: u64,
     },
+    /// Give the cluster another secret, while it runs: after a machine is lost
+    #[command(after_help = "\
+Example:
+  sojourn cluster remove 1234567890123456   # the machine that is lost
+  sojourn cluster rotate-secret
+
+Nobody is signed out, and no node is restarted. A node that is down is waited for: the rotation goes on by itself once
+that returns or is removed. Given again meanwhile, this says how far it is. Join tokens from before are good no more.")]
+    RotateSecret,
     /// Have this node removed from its cluster, and stop it
     #[command(after_help = "Example:\n  sojourn cluster leave --data n3")]
     Leave,
@@ -64,6 +73,7 @@ impl Command {
         let (request, told) = match self {
             Self::Status { json } => return status(common, json, out),
             Self::Token { uses, ttl } => return token(common, &Request::ClusterToken { uses, ttl_ms: ttl }, out),
+            Self::RotateSecret => return rotate_secret(common, out),
             Self::Promote { id } => (Request::ClusterPromote { id }, format!("node {id} votes now")),
             Self::Remove { id } => (Request::ClusterRemove { id }, format!("node {id} is no member any more")),
             Self::Transfer { id } => (Request::ClusterTransfer { id }, format!("node {id} leads now")),
@@ -103,8 +113,33 @@ fn row(node: ClusterNode) -> Vec<String> {
         number(node.lag),
         answers,
         node.version.unwrap_or_else(|| "?".into()),
-        if node.is_this { "this node" } else { "" }.into(),
+        match (node.is_this, node.holds_up_rotation) {
+            (true, false) => "this node",
+            (false, false) => "",
+            (true, true) => "this node; the rotation of the secret waits for it",
+            (false, true) => "the rotation of the secret waits for it",
+        }
+        .into(),
     ]
+}
+
+fn rotate_secret(common: &Common, out: &mut dyn Write) -> Result<(), Failure> {
+    let Response::Rotated(told) = common.ask(&Request::ClusterRotateSecret)? else { return Err(Failure::unexpected()) };
+    if told.waits_for.is_empty() {
+        writeln!(out, "the cluster has another secret; join tokens from before are good no more")?;
+    } else {
+        for (id, address) in told.waits_for {
+            writeln!(out, "the rotation waits for node {id} at {address}")?;
+        }
+        writeln!(
+            out,
+            "it goes on by itself once that returns or is removed; `sojourn cluster status` says how far it is"
+        )?;
+    }
+    for id in told.set_on {
+        eprintln!("hint: the settings of node {id} name a secret; take it out before that node is restarted");
+    }
+    Ok(())
 }
 
 /// The token alone, so that a script can take it; what to do with it is for people.

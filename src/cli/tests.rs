@@ -10,11 +10,13 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::control::protocol::{
-    Account, ClusterNode, Health, Imported, JoinToken, Link, LiveSession, Purpose, Refused, Role, Status,
+    Account, ClusterNode, Health, Imported, JoinToken, Link, LiveSession, Purpose, Refused, Role, Rotated, Status,
 };
 use crate::control::{Operator, Progress, Server};
 use crate::error::{Error, Result as RoomResult};
 use crate::log::Answer;
+
+mod cluster;
 
 /// A moment: 2023-11-14 22:13:20Z.
 const THEN: i64 = 1_700_000_000_000;
@@ -71,6 +73,7 @@ fn peer(id: u64, answers: bool) -> ClusterNode {
         lag: answers.then_some(0),
         answered_in_ms: answers.then_some(2),
         version: answers.then(|| "0.1.0".into()),
+        holds_up_rotation: false,
     }
 }
 
@@ -123,6 +126,10 @@ impl Operator for Stub {
             }),
             Request::ClusterStatus => Response::Cluster(vec![peer(11, true), peer(12, false)]),
             Request::ClusterToken { .. } => Response::Token(JoinToken("sojourn-join-abc".into())),
+            Request::ClusterRotateSecret if self.ready => Response::Rotated(Rotated::default()),
+            Request::ClusterRotateSecret => {
+                Response::Rotated(Rotated { waits_for: vec![(12, "10.0.0.12:3001".into())], set_on: vec![11] })
+            }
             Request::ClusterRemove { id: 13 } => return Box::pin(async { Err(Error::NotFound("node")) }),
             Request::ClusterPromote { .. }
             | Request::ClusterRemove { .. }
@@ -232,45 +239,6 @@ fn a_token_is_given_in_a_flag_or_in_a_file_and_is_one() {
     std::fs::write(&file, "nonsense").expect("is written");
     assert!(joining(&["--join-file", &file]).expect_err("is none").to_string().starts_with("this is no join token"));
     assert!(parsed(&["--join", "a", "--join-file", "b"]).is_err());
-}
-
-#[test]
-fn nodes_are_listed_and_those_that_do_not_answer_are_told_apart() {
-    let node = Node::start(true);
-    insta::assert_snapshot!(node.prints(&["cluster", "status"]), @"
-    ID  ROLE     ADDRESS         APPLIED  LAG  ANSWERS  VERSION
-    11  leader   10.0.0.11:3001  4711     0    in 2 ms  0.1.0    this node
-    12  learner  10.0.0.12:3001  ?        ?    no       ?
-    ");
-    let json: serde_json::Value =
-        serde_json::from_str(&node.prints(&["cluster", "status", "--json"])).expect("is JSON");
-    assert_eq!((&json[0]["role"], &json[1]["answers"]), (&"leader".into(), &false.into()));
-}
-
-#[test]
-fn a_token_is_printed_alone() {
-    let node = Node::start(true);
-    assert_eq!(node.prints(&["cluster", "token", "--uses", "3", "--ttl", "90m"]), "sojourn-join-abc\n");
-    assert_eq!(node.asked(), Request::ClusterToken { uses: 3, ttl_ms: 5_400_000 });
-    node.prints(&["cluster", "token"]);
-    assert_eq!(node.asked(), Request::ClusterToken { uses: 1, ttl_ms: 3_600_000 });
-    assert!(node.run(&["cluster", "token", "--ttl", "5"]).expect_err("has no unit").contains("give the number a unit"));
-}
-
-#[test]
-fn the_membership_is_changed_by_id() {
-    let node = Node::start(true);
-    for (args, asked) in [
-        (&["cluster", "promote", "12"][..], Request::ClusterPromote { id: 12 }),
-        (&["cluster", "remove", "12"], Request::ClusterRemove { id: 12 }),
-        (&["cluster", "transfer", "12"], Request::ClusterTransfer { id: 12 }),
-        (&["cluster", "leave"], Request::ClusterLeave),
-    ] {
-        let told = node.prints(args);
-        assert!(told.starts_with("node 12 ") || told.starts_with("this node "), "{told}");
-        assert_eq!(node.asked(), asked);
-    }
-    assert_eq!(node.run(&["cluster", "remove", "13"]), Err("node not found".into()));
 }
 
 #[test]

@@ -59,6 +59,8 @@ pub enum Request {
     ClusterTransfer { id: u64 },
     /// The node that is asked is to be a member no longer, and to stop. Answer: [`Response::Done`].
     ClusterLeave,
+    /// The cluster is to have another secret. Answer: [`Response::Rotated`].
+    ClusterRotateSecret,
     /// A copy of everything. Answer: a file, then [`Response::Done`].
     Backup,
 }
@@ -147,6 +149,7 @@ pub enum Response {
     Session(LiveSession),
     Cluster(Vec<ClusterNode>),
     Token(JoinToken),
+    Rotated(Rotated),
     /// So many sessions were ended.
     Ended {
         sessions: u64,
@@ -173,6 +176,18 @@ pub struct ClusterNode {
     /// How long its answer took, milliseconds.
     pub answered_in_ms: Option<u64>,
     pub version: Option<String>,
+    /// Whether a rotation of the cluster's secret waits for it.
+    #[serde(default)]
+    pub holds_up_rotation: bool,
+}
+
+/// How far a rotation of the cluster's secret is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotated {
+    /// Nodes that it waits for: id, and where other nodes reach it. None: it is over.
+    pub waits_for: Vec<(u64, String)>,
+    /// Nodes whose settings name a secret.
+    pub set_on: Vec<u64>,
 }
 
 /// What a node does in its cluster.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::control::protocol::{ClusterNode, JoinToken, Request, Response, Role};
+use crate::control::protocol::{ClusterNode, JoinToken, Request, Response, Role, Rotated};
 use crate::error::{Error, Result};
 use crate::limits;
-use crate::raft::{RaftLog, Seen, Wish};
+use crate::raft::{self, RaftLog, Seen, Wish};
 
 /// Does what a `cluster` command asks.
 ///
@@ -13,7 +13,15 @@ use crate::raft::{RaftLog, Seen, Wish};
 /// As the log says.
 pub async fn perform(log: &RaftLog, request: Request) -> Result<Response> {
     match request {
-        Request::ClusterStatus => Ok(Response::Cluster(nodes(log.node_id(), log.cluster().await))),
+        Request::ClusterStatus => {
+            let (seen, behind) = tokio::join!(log.cluster(), log.rotation_waits_for());
+            let behind: Vec<u64> = behind.into_iter().map(|(id, _)| id).collect();
+            Ok(Response::Cluster(nodes(log.node_id(), seen, &behind)))
+        }
+        Request::ClusterRotateSecret => {
+            let raft::Rotated { waits_for, set_on } = log.rotate_secret().await?;
+            Ok(Response::Rotated(Rotated { waits_for, set_on }))
+        }
         Request::ClusterToken { uses, ttl_ms } => {
             let ttl = Duration::from_millis(ttl_ms);
             if uses == 0 || uses > limits::JOIN_USES_MAX || ttl.is_zero() || ttl > limits::JOIN_TTL_MAX {
@@ -33,7 +41,7 @@ pub async fn perform(log: &RaftLog, request: Request) -> Result<Response> {
 }
 
 /// Who leads is what the most recent term says.
-fn nodes(own: u64, seen: Vec<Seen>) -> Vec<ClusterNode> {
+fn nodes(own: u64, seen: Vec<Seen>, behind: &[u64]) -> Vec<ClusterNode> {
     let said = seen.iter().filter_map(|node| node.status.as_ref());
     let leader = said.clone().max_by_key(|status| (status.term, status.leader.is_some())).and_then(|s| s.leader);
     let furthest = said.map(|status| status.applied).max().unwrap_or(0);
@@ -55,6 +63,7 @@ fn nodes(own: u64, seen: Vec<Seen>) -> Vec<ClusterNode> {
             lag: applied.map(|applied| furthest - applied),
             answered_in_ms: applied.map(|_| u64::try_from(node.took.as_millis()).unwrap_or(u64::MAX)),
             version: node.status.map(|status| status.version),
+            holds_up_rotation: behind.contains(&node.id),
         }
     };
     seen.into_iter().map(node).collect()

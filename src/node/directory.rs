@@ -3,9 +3,9 @@
 //! The lock is on the directory itself and goes with the process, however it ends. Whoever has it removes what a process
 //! that was killed left of its backups; the rooms do the same for theirs when they are opened.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -13,7 +13,8 @@ use rustix::io::Errno;
 
 use crate::config::Secret;
 use crate::error::{Error, Result};
-use crate::state::files::create_directories;
+use crate::raft;
+use crate::state::files::{create_directories, write_private};
 use crate::{limits, random};
 
 /// Stands in the directory while a restore fills it: half of a state must never be taken for a whole one.
@@ -110,6 +111,13 @@ impl Directory {
         let path = self.path.join("secret");
         let failed = |e: io::Error| Error::Broken(format!("{}: {e}\nhint: check the data directory", path.display()));
         match (fs::read_to_string(&path), given) {
+            (Ok(kept), Some(given)) if kept.trim() != given.expose() && raft::was_kept(&self.path, given.expose()) => {
+                Err(Error::Broken(format!(
+                    "{} holds another secret than the settings\nhint: the cluster's secret was rotated; take it out of the \
+                 settings",
+                    path.display()
+                )))
+            }
             (Ok(kept), Some(given)) if kept.trim() != given.expose() => Err(Error::Broken(format!(
                 "{} holds another secret than the setting\nhint: a cluster's secret is not changed by hand; remove the \
                  setting",
@@ -123,13 +131,8 @@ impl Directory {
             (Err(e), _) if e.kind() != io::ErrorKind::NotFound => Err(failed(e)),
             (Err(_), given) => {
                 let secret = given.map_or_else(random::token::<32>, |given| given.expose().to_owned());
-                let draft = self.path.join("secret.partial");
-                // whole under another name first: a file that a crash left empty would be taken for the secret
-                let mut options = OpenOptions::new();
-                let made = options.write(true).create(true).truncate(true).mode(0o600).open(&draft);
-                let written = made.and_then(|mut file| writeln!(file, "{secret}").and_then(|()| file.sync_all()));
-                written.and_then(|()| fs::rename(&draft, &path)).map_err(failed)?;
-                File::open(&self.path).and_then(|dir| dir.sync_all()).map_err(failed)
+                // whole or not there: a file that a crash left empty would be taken for the secret
+                write_private(&path, format!("{secret}\n").as_bytes()).map_err(failed)
             }
         }
     }

@@ -33,7 +33,7 @@ pub async fn secret(directory: &Directory, config: &Config, token: Option<&Token
     raft::check_farewell(&config.data)?;
     let (has_log, has_secret) = (directory.has("log.redb")?, directory.has("secret")?);
     match token {
-        Some(token) if has_log && has_secret && raft::leads_to(token, &directory.secret()?) => {}
+        Some(token) if has_log && has_secret && raft::leads_to(token, &config.data, &directory.secret()?) => {}
         Some(_) if has_log && has_secret => {
             return Err(Error::Conflict(
                 "the data directory holds a node of another cluster than the token's\nhint: a node joins with an empty \

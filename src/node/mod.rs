@@ -144,6 +144,7 @@ pub async fn start_with(mut config: Config, joining: Joining, clock: Arc<dyn Clo
     let settings = raft::Settings {
         bounds: raft::Bounds { max_staleness: config.cluster.max_staleness, stale_reads: config.cluster.stale_reads },
         secret,
+        secret_is_set: config.secret.is_some(),
         port: peers,
         join: joining.token,
         reader: joining.learner,

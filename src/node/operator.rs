@@ -37,6 +37,7 @@ impl control::Operator for Desk {
                 | Request::ClusterPromote { .. }
                 | Request::ClusterRemove { .. }
                 | Request::ClusterTransfer { .. }
+                | Request::ClusterRotateSecret
                 | Request::ClusterLeave => cluster::perform(&self.log, request).await,
                 Request::SessionList { .. }
                 | Request::SessionShow { .. }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf as _, Bytes};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use openraft::ReadPolicy;
@@ -20,9 +20,11 @@ use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::decider::{Decided, Job, Queue};
 use super::farewell::Farewells;
+use super::introductions::{Introductions, Whose};
 use super::join::{Candidate, Welcome};
 use super::logtime::LogTime;
 use super::machine::{Snapshot, SnapshotFile};
@@ -32,8 +34,12 @@ use super::peers::door::{self, Answered, Refusal};
 use super::peers::keys::PublicKey;
 use super::peers::links::{CLUSTER, Lane, Links, TO};
 use super::peers::messages::{Fate, ReadAnswer, ReadQuestion, Status};
+use super::peers::porch::Heard;
 use super::peers::routes;
 use super::peers::tls::Guests;
+use super::peers::token::pass;
+use super::rotation;
+use super::secrets::Secrets;
 use super::types::{NodeId, SnapshotMeta, TypeConfig, Vote};
 use super::{Raft, blocking};
 use crate::error::{Error, Result};
@@ -44,8 +50,13 @@ use crate::state::{Key, Op, Outcome, State, codec, snapshot};
 const ENTRIES_MAX: usize = 64 << 20;
 /// Most bytes of any other question.
 const QUESTION_MAX: usize = 8 << 20;
+/// Most bytes of a question that says no more than who somebody is.
+const SMALL_MAX: usize = 64 << 10;
 /// Most bytes of what stands in front of a snapshot.
 const HEAD_MAX: u32 = 1 << 20;
+
+/// How long a question may take to arrive, and how long a snapshot may pause on its way.
+const READ_WITHIN: Duration = Duration::from_secs(20);
 
 /// How long a wish is said again while nobody does anything about it, and how often.
 const GRANTED_WITHIN: Duration = Duration::from_secs(10);
@@ -57,8 +68,9 @@ pub struct Desk {
     pub id: NodeId,
     /// The cluster's id, and the same in hexadecimal.
     pub cluster: ([u8; 16], String),
-    /// The cluster's secret, for those who may join.
-    pub secret: String,
+    /// Who may come, and with what they are welcomed.
+    pub gate: Gate,
+    pub introductions: Arc<Introductions>,
     pub members: Arc<Members>,
     pub links: Arc<Links>,
     pub time: Arc<LogTime>,
@@ -74,6 +86,16 @@ pub struct Desk {
 }
 
 impl door::Desk for Desk {
+    fn hears(self: Arc<Self>, caller: PublicKey) -> BoxFuture<'static, Option<Heard>> {
+        async move {
+            match self.gate.may_join(&caller) {
+                true => Some(Heard::Newcomer),
+                false => self.introductions.whose(&caller).await.map(|_| Heard::Member),
+            }
+        }
+        .boxed()
+    }
+
     fn answer(self: Arc<Self>, caller: PublicKey, question: Request<Incoming>) -> BoxFuture<'static, Answered> {
         async move {
             let route = question.uri().path().to_owned();
@@ -82,10 +104,12 @@ impl door::Desk for Desk {
                 routes::JOIN => return self.join(caller, question.into_body()).await,
                 _ => {}
             }
-            let from = self.admitted(&caller, &question)?;
+            let from = self.admitted(&caller, &question).await?;
             let body = question.into_body();
             match route.as_str() {
-                routes::READ | routes::OPS | routes::WISH | routes::REMOVED if from.is_none() => {
+                routes::READ | routes::OPS | routes::WISH | routes::REMOVED | routes::KEYS | routes::KNOWS
+                    if from.is_none() =>
+                {
                     Err(forbidden("no member of this cluster".into()))
                 }
                 routes::APPEND => self.append(from, body).await,
@@ -98,6 +122,8 @@ impl door::Desk for Desk {
                 routes::CLOCK => Ok(encoded(&self.time.clocks().1)),
                 routes::WISH => self.wish(body).await,
                 routes::REMOVED => self.removed().await,
+                routes::KNOWS => self.knows(body).await,
+                routes::KEYS => Ok(encoded(&self.gate.secrets.keys())),
                 routes::STATUS => Ok(encoded(&self.status())),
                 other => Err(Refusal { status: StatusCode::NOT_FOUND, why: format!("nothing is asked at {other}") }),
             }
@@ -108,7 +134,7 @@ impl door::Desk for Desk {
 
 impl Desk {
     /// Who asks, if they may and mean this node. A node that does not know its cluster yet cannot tell who it is.
-    fn admitted(&self, caller: &PublicKey, question: &Request<Incoming>) -> Result<Option<NodeId>, Refusal> {
+    async fn admitted(&self, caller: &PublicKey, question: &Request<Incoming>) -> Result<Option<NodeId>, Refusal> {
         let said = |name: &str| question.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let cluster = &self.cluster.1;
         if said(CLUSTER) != cluster {
@@ -117,9 +143,10 @@ impl Desk {
         if said(TO) != self.id.to_string() {
             return Err(forbidden(format!("this is node {}, not {}", self.id, said(TO))));
         }
-        match self.members.holder(caller) {
-            None if !self.members.is_unknown() => Err(forbidden("no member of this cluster".into())),
-            holder => Ok(holder),
+        match self.introductions.whose(caller).await {
+            Some(Whose::Of(id)) => Ok(Some(id)),
+            Some(Whose::OfAnybody) => Ok(None),
+            None => Err(forbidden("no member of this cluster".into())),
         }
     }
 
@@ -196,17 +223,19 @@ impl Desk {
         if self.members.holder(caller).is_some() {
             return Err(forbidden("a member joins no more".into()));
         }
-        Ok(encoded(&Welcome { secret: self.secret.clone(), cluster: self.cluster.0 }))
+        self.gate.is_open_to(caller)?;
+        Ok(encoded(&Welcome { secret: self.gate.secrets.secret(), cluster: self.cluster.0 }))
     }
 
     /// Uses the token, and makes its holder a member.
     async fn join(&self, caller: PublicKey, body: Incoming) -> Answered {
-        let candidate: Candidate = read(body, QUESTION_MAX).await?;
-        let Candidate { id, member } = candidate;
+        let candidate: Candidate = read(body, SMALL_MAX).await?;
+        let Candidate { id, member, authority } = candidate;
         if self.members.get(id).as_ref() == Some(&member) {
             return Ok(encoded(&()));
         }
-        let (job, used) = Job::new(Op::Use(Key::join(&caller)));
+        self.gate.is_open_to(&caller)?;
+        let (job, used) = Job::new(Op::Use(self.gate.pass(&caller)));
         self.strays.try_send(job).map_err(|_| not_now(&"too many writes wait"))?;
         match used.await {
             Ok(Ok(Decided { outcome: Outcome::Done, .. })) => {}
@@ -215,7 +244,13 @@ impl Desk {
             Err(e) => return Err(not_now(&e)),
         }
         tracing::info!(node = id, address = member.address, "a node joins");
-        self.granted(Wish::Join { id, member }).await
+        self.granted(Wish::Join { id, member, authority }).await
+    }
+
+    /// Who holds a key, for a member that lost touch.
+    async fn knows(&self, body: Incoming) -> Answered {
+        let key: PublicKey = read(body, SMALL_MAX).await?;
+        Ok(encoded(&self.members.holder(&key)))
     }
 
     async fn wish(&self, body: Incoming) -> Answered {
@@ -235,7 +270,8 @@ impl Desk {
 
     fn membership(&self) -> Membership {
         let (raft, members, links) = (self.raft.clone(), self.members.clone(), self.links.clone());
-        Membership { raft, id: self.id, members, links }
+        let (state, secrets) = (self.gate.state.clone(), self.gate.secrets.clone());
+        Membership { raft, id: self.id, members, links, state, secrets }
     }
 
     /// Has a wish granted by whoever leads, before long: the token that was used for it is gone.
@@ -282,19 +318,40 @@ pub fn status_of(raft: &Raft) -> Status {
 }
 
 /// Lets in members, and the holders of join tokens that live.
+#[derive(Clone)]
 pub struct Gate {
     pub members: Arc<Members>,
     pub state: Arc<State>,
     pub time: Arc<LogTime>,
+    pub secrets: Arc<Secrets>,
+}
+
+impl Gate {
+    /// Where the log keeps the token of this key.
+    fn pass(&self, key: &PublicKey) -> Key {
+        Key::join(&pass(&self.secrets.authority(), key))
+    }
+
+    /// Refuses whoever's token died since they came in, and everybody while the secret is rotated: what they would be
+    /// given is not good for long.
+    fn is_open_to(&self, key: &PublicKey) -> Result<(), Refusal> {
+        if rotation::under_way(&self.state).is_some() {
+            let why = "the cluster's secret is being rotated\nhint: `sojourn cluster status` says which node that waits for; \
+                       make a new token then";
+            return Err(not_now(&why));
+        }
+        if self.may_join(key) { Ok(()) } else { Err(forbidden("the join token is good no more".into())) }
+    }
 }
 
 impl Guests for Gate {
     fn is_member(&self, key: &PublicKey) -> bool {
-        self.members.is_unknown() || self.members.holder(key).is_some()
+        // one who is lost, or new, asks others about whom it does not know, before it hears them
+        self.members.is_lost() || self.members.expects_anybody() || self.members.holder(key).is_some()
     }
 
     fn may_join(&self, key: &PublicKey) -> bool {
-        let held = self.state.generation().entries.get(&Key::join(key));
+        let held = self.state.generation().entries.get(&self.pass(key));
         held.is_some_and(|entry| entry.is_live(self.time.now()))
     }
 }
@@ -322,7 +379,8 @@ async fn receive(mut body: Incoming, path: &std::path::Path) -> io::Result<(Vote
     let mut head = Vec::new();
     let mut wanted = None;
     let mut file = tokio::fs::File::create(path).await?;
-    while let Some(frame) = body.frame().await {
+    let silent = |_| io::Error::from(io::ErrorKind::TimedOut);
+    while let Some(frame) = timeout(READ_WITHIN, body.frame()).await.map_err(silent)? {
         let Ok(mut data) = frame.map_err(io::Error::other)?.into_data() else { continue };
         while !data.is_empty() {
             let missing = wanted.unwrap_or(4_usize).saturating_sub(head.len());
@@ -352,7 +410,15 @@ async fn receive(mut body: Incoming, path: &std::path::Path) -> io::Result<(Vote
 
 async fn read<T: DeserializeOwned>(body: Incoming, most: usize) -> Result<T, Refusal> {
     let malformed = |why: String| Refusal { status: StatusCode::BAD_REQUEST, why };
-    let body = Limited::new(body, most).collect().await.map_err(|e| malformed(e.to_string()))?.to_bytes();
+    let body = match timeout(READ_WITHIN, Limited::new(body, most).collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(e)) if e.is::<LengthLimitError>() => {
+            let why = format!("a question of more than {most} bytes");
+            return Err(Refusal { status: StatusCode::PAYLOAD_TOO_LARGE, why });
+        }
+        Ok(Err(e)) => return Err(malformed(e.to_string())),
+        Err(_) => return Err(Refusal { status: StatusCode::REQUEST_TIMEOUT, why: "a question without an end".into() }),
+    };
     codec::decode(&body).map_err(|e| malformed(e.to_string()))
 }
 

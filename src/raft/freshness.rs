@@ -200,6 +200,7 @@ async fn ask_for_ever(fresh: Weak<Freshness>, oracle: Oracle, mut waiting: mpsc:
         match sent_at {
             Some(sent_at) => {
                 unanswered_since = None;
+                oracle.members.find();
                 fresh.asked_at_us.fetch_max(sent_at, Ordering::AcqRel);
                 // whoever stopped waiting does not want to know
                 askers.drain(..).for_each(|asker| _ = asker.answer.send(true));

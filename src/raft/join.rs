@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::blocking;
-use super::peers::keys::Authority;
-use super::peers::link::{Failed, Link, Target};
+use super::peers::keys::PublicKey;
+use super::peers::link::{Failed, Link, STRANGER, Target};
 use super::peers::token::Token;
 use super::peers::{routes, tls};
 use super::store::{Identity, Store};
@@ -37,6 +37,8 @@ pub struct Welcome {
 pub struct Candidate {
     pub id: NodeId,
     pub member: Member,
+    /// The authority of the secret that it was given.
+    pub authority: PublicKey,
 }
 
 /// What a token leads to.
@@ -73,25 +75,26 @@ pub async fn joins(dir: &Path) -> Result<bool> {
     Ok(joins)
 }
 
-/// Whether `token` leads to the cluster whose secret this is.
-pub fn leads_to(token: &Token, secret: &str) -> bool {
-    token.authority == Authority::of(secret.as_bytes()).key()
-}
-
 /// Asks to be a member, as the holder of `token`.
 pub(super) async fn ask_in(token: &Token, candidate: &Candidate) -> Result<()> {
     ask(token, routes::JOIN, candidate).await
 }
 
 async fn ask<Q: Serialize, A: serde::de::DeserializeOwned>(token: &Token, route: &str, question: &Q) -> Result<A> {
-    let connector = tls::joiner(&token.authority, &token.key())?;
+    let dialer = tls::joiner(&token.authority, &token.key())?;
     let target = Target { address: token.address.clone(), key: None };
-    let link = Link::new(target, connector, HeaderMap::new());
+    let link = Link::new(target, dialer, HeaderMap::new());
     let hint =
         "is the node up, and the token neither used nor older than it may be? `sojourn cluster token` prints one";
     match timeout(ANSWER_WITHIN, link.call(route, question)).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(Failed::Refused(why))) => Err(Error::Forbidden(format!("the cluster refused: {why}"))),
+        Ok(Err(Failed::NotNow(why))) => Err(Error::NotDone(why)),
+        Ok(Err(Failed::Unsent(why))) if why.ends_with(STRANGER) => Err(Error::Forbidden(format!(
+            "{} is a node of another cluster than the token's, or the cluster's secret was rotated after the token was \
+             made\nhint: `sojourn cluster token` prints a new one",
+            token.address
+        ))),
         Ok(Err(e)) => Err(Error::NotDone(format!("the cluster cannot be joined: {e}\nhint: {hint}"))),
         Err(_) => Err(Error::NotDone(format!("{} does not answer\nhint: {hint}", token.address))),
     }

@@ -23,14 +23,23 @@ struct Seen {
 /// The membership that is in force on this node.
 pub struct Members {
     seen: ArcSwap<Seen>,
-    /// See [`Members::is_unknown`].
+    /// Whether this node has not heard lately how far the log is: then it may not know who belongs here.
     is_lost: AtomicBool,
+    /// See [`Members::expect_anybody`].
+    expects_anybody: AtomicBool,
+    /// Held by whoever lets somebody in, or needs that nobody comes.
+    pub changing: tokio::sync::Mutex<()>,
 }
 
 impl Members {
     /// Nobody is known yet.
     pub fn unknown() -> Self {
-        Self { seen: ArcSwap::default(), is_lost: AtomicBool::new(true) }
+        Self {
+            seen: ArcSwap::default(),
+            is_lost: AtomicBool::new(true),
+            expects_anybody: AtomicBool::new(false),
+            changing: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Follows what the log of `raft` says, as long as there is one.
@@ -67,17 +76,38 @@ impl Members {
         self.seen.load().ids.get(key).copied()
     }
 
-    /// Whether the log may not have said yet who belongs here, or by which key: on a node that has just joined, that
-    /// joined a restored one, or that has not heard lately how far the log is. Whoever leads may have come meanwhile, so
-    /// that such a node follows whoever the authority vouches for; Raft itself keeps those away who were removed.
-    pub fn is_unknown(&self) -> bool {
+    /// A node that joins follows whoever the authority vouches for, until it is in touch: its token led it there, and
+    /// the log may not have said yet who belongs here.
+    pub fn expect_anybody(&self) {
+        self.expects_anybody.store(true, Ordering::Relaxed);
+    }
+
+    /// See [`Members::expect_anybody`].
+    pub fn expects_anybody(&self) -> bool {
+        self.expects_anybody.load(Ordering::Relaxed)
+    }
+
+    /// Whether node `own` is lost and the log has not said the key of any other member: the founder of a restored
+    /// cluster tells its key when it first leads.
+    pub fn has_nobody_to_ask(&self, own: NodeId) -> bool {
         let seen = self.seen.load();
-        self.is_lost.load(Ordering::Relaxed) || seen.ids.len() < seen.members.len() || seen.members.is_empty()
+        let mut others = seen.members.iter().filter(|(id, _)| **id != own).map(|(_, member)| member).peekable();
+        self.is_lost() && others.peek().is_some() && others.all(|member| member.key.is_empty())
     }
 
     /// Whether this node has not heard lately how far the log is.
+    pub fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::Relaxed)
+    }
+
+    /// Says so.
     pub fn lose(&self, is_lost: bool) {
         self.is_lost.store(is_lost, Ordering::Relaxed);
+    }
+
+    /// Says that it has heard now.
+    pub fn find(&self) {
+        self.expects_anybody.store(false, Ordering::Relaxed);
     }
 
     /// Whether this node is a member.

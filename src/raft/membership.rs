@@ -15,11 +15,15 @@ use tokio::time::timeout;
 
 use super::Raft;
 use super::members::Members;
+use super::peers::keys::PublicKey;
 use super::peers::link::{Failed, Link};
 use super::peers::links::{Lane, Links};
 use super::peers::routes;
+use super::rotation;
+use super::secrets::Secrets;
 use super::types::{Member, NodeId, TypeConfig};
 use crate::error::{Error, Result};
+use crate::state::State;
 
 /// How far behind the leader a learner may be when it becomes a voter, in log entries.
 const CLOSE: u64 = 1_000;
@@ -32,8 +36,8 @@ const TELL_TIMES: usize = 5;
 /// What is wanted of the membership.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Wish {
-    /// This node is to be a member, as a learner.
-    Join { id: NodeId, member: Member },
+    /// This node, which was given the secret of this authority, is to be a member, as a learner.
+    Join { id: NodeId, member: Member, authority: PublicKey },
     /// This member answers elsewhere now, or with another key.
     Move { id: NodeId, member: Member },
     /// This learner is to vote.
@@ -50,6 +54,8 @@ pub struct Membership {
     pub id: NodeId,
     pub members: Arc<Members>,
     pub links: Arc<Links>,
+    pub state: Arc<State>,
+    pub secrets: Arc<Secrets>,
 }
 
 impl Membership {
@@ -59,19 +65,36 @@ impl Membership {
     /// `Conflict` when it cannot be wanted now, `NotFound`, `NotDone` on a node that does not lead.
     pub async fn grant(&self, wish: Wish) -> Result<()> {
         match wish {
-            Wish::Join { id, member } | Wish::Move { id, member } => self.admit(id, member).await,
+            Wish::Join { id, member, authority } => self.admit(id, member, &authority).await,
+            Wish::Move { id, member } => self.moved(id, member).await,
             Wish::Promote { id } => self.promote(id).await,
             Wish::Remove { id } => self.remove(id).await,
             Wish::Transfer { id } => self.transfer(id).await,
         }
     }
 
-    /// A node that is known moves; one that is not becomes a learner.
-    async fn admit(&self, id: NodeId, member: Member) -> Result<()> {
+    /// Makes a learner of a node that is new. It must know the secret that the cluster has, and goes on having.
+    async fn admit(&self, id: NodeId, member: Member, authority: &PublicKey) -> Result<()> {
+        if self.members.has(id) {
+            return self.moved(id, member).await;
+        }
+        let _still = self.members.changing.lock().await;
+        if rotation::under_way(&self.state).is_some() {
+            return Err(Error::NotDone("the cluster's secret is being rotated".into()));
+        }
+        if *authority != self.secrets.authority() {
+            let why =
+                "the cluster's secret was rotated meanwhile\nhint: start with an empty data directory and a new token";
+            return Err(Error::Conflict(why.into()));
+        }
+        self.change(ChangeMembers::AddNodes(BTreeMap::from([(id, member)]))).await
+    }
+
+    async fn moved(&self, id: NodeId, member: Member) -> Result<()> {
         match self.members.get(id) {
             Some(known) if known == member => Ok(()),
             Some(_) => self.change(ChangeMembers::SetNodes(BTreeMap::from([(id, member)]))).await,
-            None => self.change(ChangeMembers::AddNodes(BTreeMap::from([(id, member)]))).await,
+            None => Err(Error::NotFound("node")),
         }
     }
 

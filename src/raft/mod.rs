@@ -8,6 +8,7 @@ mod desk;
 mod farewell;
 mod files;
 mod freshness;
+mod introductions;
 mod join;
 mod logtime;
 mod machine;
@@ -19,7 +20,9 @@ mod opening;
 mod operating;
 mod peers;
 mod restore;
+mod rotation;
 mod router;
+mod secrets;
 mod shelf;
 mod snapshots;
 mod store;
@@ -47,7 +50,7 @@ use farewell::Farewells;
 pub use farewell::{Farewell, check as check_farewell};
 pub use freshness::Bounds;
 use freshness::Freshness;
-pub use join::{Welcome, joins, leads_to, prepare, welcome};
+pub use join::{Welcome, joins, prepare, welcome};
 use logtime::LogTime;
 use machine::Machine;
 use members::Members;
@@ -55,10 +58,12 @@ use membership::Membership;
 pub use membership::Wish;
 pub use opening::Settings;
 pub use operating::Seen;
-use peers::keys::PublicKey;
 use peers::links::Links;
 pub use peers::token::Token;
 pub use restore::{Keep, restore};
+pub use rotation::Rotated;
+use secrets::Secrets;
+pub use secrets::{leads_to, was_kept};
 use snapshots::Attempt;
 use store::Store;
 pub use store::{Counters, DAMAGE_HINT};
@@ -99,8 +104,8 @@ pub struct RaftLog {
     idle: watch::Receiver<bool>,
     /// Says that no question of a peer is answered any more.
     closing: watch::Sender<bool>,
-    /// The key of the cluster's authority.
-    authority: PublicKey,
+    /// The cluster's secret, and what follows from it.
+    secrets: Arc<Secrets>,
     /// What peers must know of this node.
     own: Member,
     /// Whether it became a member since it was opened.

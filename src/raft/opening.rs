@@ -21,13 +21,14 @@ use super::logtime::LogTime;
 use super::members::Members;
 use super::membership::Wish;
 use super::network::Network;
-use super::peers::keys::{Authority, PrivateKey};
+use super::peers::keys::{PrivateKey, PublicKey};
 use super::peers::links::{Links, hex};
 use super::peers::token::Token;
 use super::peers::{door, tls};
+use super::secrets::Secrets;
 use super::types::{Member, NodeId, StoredMembership};
 use super::wiring::{Core, Wires, wires};
-use super::{Raft, RaftLog, blocking, files, upkeep};
+use super::{Raft, RaftLog, blocking, files, rotation, upkeep};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::planted::{self, Bug};
@@ -47,6 +48,8 @@ pub struct Settings {
     pub bounds: Bounds,
     /// The cluster's secret.
     pub secret: String,
+    /// Whether the operator's settings name it.
+    pub secret_is_set: bool,
     /// Where peers knock, and where they are told to: `host:port`. Without a port nobody can join.
     pub port: Option<(TcpListener, String)>,
     /// The token of a cluster to join, until this node is a member.
@@ -59,13 +62,18 @@ impl Settings {
     /// Those of a node that is alone and stays so.
     pub fn alone(secret: &str) -> Self {
         let bounds = Bounds { max_staleness: Duration::from_secs(1), stale_reads: Duration::ZERO };
-        Self { bounds, secret: secret.into(), port: None, join: None, reader: false }
+        Self { bounds, secret: secret.into(), secret_is_set: false, port: None, join: None, reader: false }
+    }
+
+    /// Those in `dir`, of the node with this seed.
+    fn secrets(&self, dir: &Path, seed: &[u8; 32]) -> Result<Arc<Secrets>> {
+        Secrets::open(dir, (self.secret.clone(), self.secret_is_set), PrivateKey::of_seed(seed))
     }
 
     /// What peers must know of the node with this key.
-    fn member(&self, key: &PrivateKey) -> Member {
+    fn member(&self, key: &PublicKey) -> Member {
         let address = self.port.as_ref().map(|(_, advertise)| advertise.clone()).unwrap_or_default();
-        Member { address, key: key.public().to_vec(), reader: self.reader }
+        Member { address, key: key.to_vec(), reader: self.reader }
     }
 }
 
@@ -84,8 +92,8 @@ impl RaftLog {
         };
         let identity = store.identity();
         let (owed, attempts) = (machine.owed(), machine.attempts());
-        let keys = (Authority::of(settings.secret.as_bytes()), PrivateKey::of_seed(&identity.seed));
-        let links = Arc::new(Links::new(tls::connector(&keys.0, &keys.1)?, &identity.cluster));
+        let secrets = settings.secrets(dir, &identity.seed)?;
+        let links = Arc::new(Links::new(tls::connector(&secrets.papers)?, &identity.cluster));
         let members = Arc::new(Members::unknown());
         let network = Network { links: links.clone(), members: members.clone() };
         let raft = Raft::build(identity.node, Arc::new(config()?), network, store.clone(), machine)
@@ -93,21 +101,22 @@ impl RaftLog {
             .map_err(|e| Error::broken("the log cannot be opened", e))?;
         members.follow(&raft);
         let time = Arc::new(LogTime::starting(clock.clone(), state.stamp()));
-        let core = Core { raft, id: identity.node, members, links, time, state };
-        let own = settings.member(&keys.1);
+        let own = settings.member(&secrets.papers.own());
+        let core = Core { raft, id: identity.node, members, links, time, state, secrets };
 
         let (wires, ends) = wires();
         let farewells = Farewells::of(dir);
         let (mut tasks, mut port) = (JoinSet::new(), JoinSet::new());
         if let Some((listener, _)) = settings.port {
-            let acceptor = tls::acceptor(&keys.0, &keys.1, Arc::new(core.gate()))?;
+            let lock = tls::lock(&core.secrets.papers, Arc::new(core.gate()))?;
             let cluster = (identity.cluster, hex(&identity.cluster));
-            let desk = core.desk(&wires, cluster, settings.secret, (farewells.clone(), dir.join("snapshots")));
-            port.spawn(door::serve(listener, acceptor, Arc::new(desk), ends.is_closed));
+            let desk = core.desk(&wires, cluster, (farewells.clone(), dir.join("snapshots")));
+            port.spawn(door::serve(listener, lock, Arc::new(desk), ends.is_closed));
         }
         tasks.spawn(core.watch(ends.is_over).run(ends.tenure));
         core.raft.run();
-        let is_newcomer = take_part(&core.raft, core.id, (identity.joins, &own), settings.join.as_ref()).await?;
+        let candidate = Candidate { id: core.id, member: own.clone(), authority: core.secrets.authority() };
+        let is_newcomer = take_part(&core, (identity.joins, &candidate), settings.join.as_ref()).await?;
 
         let is_alone = lead_if_alone(&core, &wires).await?;
         let fresh = Freshness::start(core.oracle(&wires), clock, settings.bounds);
@@ -133,18 +142,24 @@ impl RaftLog {
             idle: wires.idle,
             closing: wires.closing,
             port: parking_lot::Mutex::new(port),
-            authority: keys.0.key(),
+            secrets: core.secrets,
             own,
             is_newcomer,
             farewells,
             tasks: parking_lot::Mutex::new(tasks),
         });
-        tokio::spawn(upkeep::keep_up(Arc::downgrade(&log)));
+        look_after(&log);
         if is_alone {
             crate::log::Log::refresh(&*log).await?;
         }
         Ok(log)
     }
+}
+
+/// Starts what a log does of itself, as long as it is there.
+fn look_after(log: &Arc<RaftLog>) {
+    tokio::spawn(upkeep::keep_up(Arc::downgrade(log)));
+    tokio::spawn(rotation::keep_turning(Arc::downgrade(log)));
 }
 
 /// A node that is the only voter leads before it answers anybody. Answers whether it is.
@@ -186,16 +201,18 @@ fn config() -> Result<Config> {
 
 /// Founds a cluster of one in a new directory, or joins the one it was made for; stands for election at once when there
 /// is no other voter. Answers whether it became a member now.
-async fn take_part(raft: &Raft, id: NodeId, own: (bool, &Member), token: Option<&Token>) -> Result<bool> {
+async fn take_part(core: &Core, own: (bool, &Candidate), token: Option<&Token>) -> Result<bool> {
     let wrong = |e: &dyn std::fmt::Display| Error::broken("the cluster cannot be formed", e);
-    let (joins, member) = own;
+    let (raft, (joins, candidate)) = (&core.raft, own);
+    let Candidate { id, member, .. } = candidate;
     if !raft.is_initialized().await.map_err(|e| wrong(&e))? {
         if !joins {
-            let founded = raft.initialize(BTreeMap::from([(id, member.clone())])).await;
+            let founded = raft.initialize(BTreeMap::from([(*id, member.clone())])).await;
             return founded.map(|()| false).map_err(|e| wrong(&e));
         }
+        core.members.expect_anybody();
         let asked = match token {
-            Some(token) => Some(join::ask_in(token, &Candidate { id, member: member.clone() }).await),
+            Some(token) => Some(join::ask_in(token, candidate).await),
             None => None,
         };
         if let Some(Err(e)) = &asked {
@@ -212,7 +229,7 @@ async fn take_part(raft: &Raft, id: NodeId, own: (bool, &Member), token: Option<
         let missing = "this node was made to join a cluster and is no member yet\nhint: start it with --join TOKEN";
         return Err(refused.unwrap_or_else(|| Error::Broken(missing.into())));
     }
-    if membership_of(raft).await?.voter_ids().eq([id]) {
+    if membership_of(raft).await?.voter_ids().eq([*id]) {
         raft.trigger().elect(false).await.map_err(|e| wrong(&e))?;
     }
     Ok(false)

@@ -13,7 +13,8 @@ use super::peers::link::Failed;
 use super::peers::links::Lane;
 use super::peers::messages::Status;
 use super::peers::routes;
-use super::peers::token::Token;
+use super::peers::token::{Token, pass};
+use super::rotation;
 use super::types::{Member, NodeId};
 use super::{RaftLog, blocking};
 use crate::error::{Error, Result};
@@ -59,14 +60,20 @@ impl RaftLog {
     /// A token that lets `uses` nodes join within `ttl`.
     ///
     /// # Errors
-    /// `Conflict` when this node has no peer port; what writing says.
+    /// `Conflict` when this node has no peer port, or while the cluster's secret is rotated; what writing says.
     pub async fn invite(&self, uses: u32, ttl: Duration) -> Result<Token> {
         if self.own.address.is_empty() {
             return Err(Error::Conflict("this node listens to no peers\nhint: set cluster.listen".into()));
         }
-        let token = Token::draw(self.own.address.clone(), self.authority);
+        if rotation::under_way(&self.state).is_some() {
+            let why =
+                "the cluster's secret is being rotated\nhint: `sojourn cluster status` says which node that waits for";
+            return Err(Error::Conflict(why.into()));
+        }
+        let authority = self.secrets.authority();
+        let token = Token::draw(self.own.address.clone(), authority);
         let ttl_ms = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
-        match self.submit(Op::Allow { key: Key::join(&token.key().public()), uses, ttl_ms }).await? {
+        match self.submit(Op::Allow { key: Key::join(&pass(&authority, &token.key().public())), uses, ttl_ms }).await? {
             Outcome::Done => Ok(token),
             other => Err(Error::Broken(format!("a token was answered {other:?}"))),
         }

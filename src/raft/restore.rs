@@ -10,7 +10,7 @@ use openraft::storage::RaftLogStorage as _;
 
 use super::store::Store;
 use super::types::{LogId, Member, Membership, StoredMembership, Vote};
-use super::{named, shelf};
+use super::{named, rotation, shelf};
 use crate::error::{Error, Result};
 use crate::state::{Record, State, codec, files, snapshot};
 
@@ -39,6 +39,9 @@ pub fn restore(file: &Path, dir: &Path, keep: Keep) -> Result<()> {
     if keep == Keep::NoSessions {
         generation.entries.remove_sessions();
     }
+
+    // the new cluster has a secret of its own
+    generation.entries.remove(&rotation::key());
 
     let (was, _): (Option<LogId>, StoredMembership) = codec::decode(&head.label).map_err(unreadable)?;
     let term = was.map_or(0, |id| id.committed_leader_id().term) + 1;

@@ -10,11 +10,13 @@ use super::decider::{self, Decider, Job, Queue};
 use super::desk::{Desk, Gate};
 use super::farewell::Farewells;
 use super::freshness::Oracle;
+use super::introductions::Introductions;
 use super::logtime::LogTime;
 use super::members::Members;
 use super::membership::Membership;
 use super::peers::links::Links;
 use super::router::Router;
+use super::secrets::Secrets;
 use super::tenure::Watch;
 use super::types::NodeId;
 use crate::state::State;
@@ -65,30 +67,37 @@ pub struct Core {
     pub links: Arc<Links>,
     pub time: Arc<LogTime>,
     pub state: Arc<State>,
+    pub secrets: Arc<Secrets>,
 }
 
 impl Core {
     pub fn membership(&self) -> Membership {
         let (raft, members, links) = (self.raft.clone(), self.members.clone(), self.links.clone());
-        Membership { raft, id: self.id, members, links }
+        let (state, secrets) = (self.state.clone(), self.secrets.clone());
+        Membership { raft, id: self.id, members, links, state, secrets }
     }
 
     pub fn gate(&self) -> Gate {
-        Gate { members: self.members.clone(), state: self.state.clone(), time: self.time.clone() }
+        Gate {
+            members: self.members.clone(),
+            state: self.state.clone(),
+            time: self.time.clone(),
+            secrets: self.secrets.clone(),
+        }
     }
 
     pub fn desk(
         &self,
         wires: &Wires,
         cluster: ([u8; 16], String),
-        secret: String,
         (farewells, snapshots): (Arc<Farewells>, PathBuf),
     ) -> Desk {
         Desk {
             raft: self.raft.clone(),
             id: self.id,
             cluster,
-            secret,
+            gate: self.gate(),
+            introductions: Introductions::new(self.id, self.members.clone(), self.links.clone()),
             members: self.members.clone(),
             links: self.links.clone(),
             time: self.time.clone(),

@@ -73,10 +73,20 @@ pub enum Op {
     User { change: UserChange, end: Option<EndUser> },
     /// Set a cluster-wide setting; with `only_if_absent` the first writer wins.
     Setting { name: String, value: Bytes, only_if_absent: bool },
+    /// Let a key hold something else, if it holds what is expected; `Gone` when it does not.
+    Exchange(Exchange),
     /// Allow something so many times, for so long.
     Allow { key: Key, uses: u32, ttl_ms: i64 },
     /// Use one of the times that are left; `Gone` when none is.
     Use(Key),
+}
+
+/// What a key holds for ever, before and after. `None` is nothing.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Exchange {
+    pub key: Key,
+    pub held: Option<Bytes>,
+    pub value: Option<Bytes>,
 }
 
 /// A session to begin.
@@ -280,6 +290,7 @@ impl fmt::Debug for Op {
             Self::Forgive(_) => "Forgive",
             Self::User { .. } => "User",
             Self::Setting { .. } => "Setting",
+            Self::Exchange(_) => "Exchange",
             Self::Allow { .. } => "Allow",
             Self::Use(_) => "Use",
         })

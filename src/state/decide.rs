@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::change::{Begin, Budget, Change, Edit, Effect, EndUser, Forgiven, Op, Outcome};
+use super::change::{Begin, Budget, Change, Edit, Effect, EndUser, Exchange, Forgiven, Op, Outcome};
 use super::entries::Entries;
 use super::entry::{Entry, NEVER};
 use super::facts::{Facts, Signed};
@@ -133,6 +133,7 @@ pub fn keys(op: &Op, entries: &Entries, now: Millis) -> Vec<Key> {
         Op::Forgive(forgiven) => forgiven.all.iter().chain(&forgiven.one).cloned().collect(),
         Op::User { end: None, .. } => Vec::new(),
         Op::Setting { name, .. } => vec![Key::setting(name)],
+        Op::Exchange(exchange) => vec![exchange.key.clone()],
         Op::Allow { key, .. } | Op::Use(key) => vec![key.clone()],
     }
 }
@@ -173,6 +174,7 @@ pub fn decide(view: &mut View<'_>, op: &Op) -> (Change, Outcome) {
                 }
             }
         }
+        Op::Exchange(wanted) => exchange(view, wanted, &mut change.effects),
         Op::Allow { key, uses, ttl_ms } => {
             let deadline = view.now.saturating_add(*ttl_ms);
             change.effects.push(Effect::Put(key.clone(), Entry::plain(&uses.to_le_bytes(), deadline, view.now)));
@@ -321,6 +323,19 @@ fn try_all(view: &View<'_>, budgets: &[Budget], effects: &mut Vec<Effect>) -> Ou
         effects.append(&mut writes);
         Outcome::Done
     })
+}
+
+fn exchange(view: &View<'_>, wanted: &Exchange, effects: &mut Vec<Effect>) -> Outcome {
+    let held = view.live(&wanted.key);
+    if held.as_ref().map(Entry::value) != wanted.held.as_deref() {
+        return Outcome::Gone;
+    }
+    match &wanted.value {
+        Some(value) => effects.push(Effect::Put(wanted.key.clone(), Entry::plain(value, NEVER, view.now))),
+        None if held.is_some() => effects.push(Effect::Remove(wanted.key.clone())),
+        None => {}
+    }
+    Outcome::Done
 }
 
 fn use_one(view: &View<'_>, key: &Key, effects: &mut Vec<Effect>) -> Outcome {

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// What SQLite keeps beside a database.
@@ -49,6 +49,18 @@ pub fn parent_of(path: &Path) -> &Path {
 pub fn rename_durably(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)?;
     sync_directory(parent_of(to))
+}
+
+/// Replaces a file by one with these bytes that its owner alone may read, durably: whoever looks finds one or the other.
+///
+/// # Errors
+/// When the disk fails.
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".partial");
+    let made = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft);
+    made.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))?;
+    rename_durably(Path::new(&draft), path)
 }
 
 /// The number of the users' database in use, from `CURRENT`; 1 in a new directory.

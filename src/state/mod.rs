@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use arc_swap::ArcSwap;
 
 pub use change::{
-    Begin, Budget, Change, Edit, Effect, EndUser, Forgiven, LinkUse, NewUser, Op, Outcome, Record, SignedIn,
+    Begin, Budget, Change, Edit, Effect, EndUser, Exchange, Forgiven, LinkUse, NewUser, Op, Outcome, Record, SignedIn,
     UserChange, UserOutcome,
 };
 pub use decide::epoch_of;

@@ -1,10 +1,12 @@
 //! Door: the port that peers knock at.
 //!
 //! Nobody gets past the handshake who is no member and holds no join token; everything else is a closed connection.
-//! How many connections and questions there may be at once is bounded, and so is what each may send.
+//! How many handshakes, connections and questions there may be at once is bounded ([`super::porch`]), and so is what
+//! each may send.
 
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,21 +20,29 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::server::TlsStream;
 
 use super::keys::{self, PublicKey};
+use super::papers::Page;
+use super::porch::{Heard, Porch};
+use super::tls::Lock;
 
-/// Connections at once, each with some questions.
-const CONNECTIONS_MAX: usize = 256;
+/// Questions at once on one connection, and the bytes of what stands in front of one.
 const STREAMS_MAX: u32 = 256;
+const HEADERS_MAX: u32 = 16 << 10;
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(5);
+/// How long it may take to find out whether a caller is to be heard.
+const HEARD_WITHIN: Duration = Duration::from_secs(3);
 /// How often a silent peer is asked whether it lives, and how long it may take to say so.
 const PING_EVERY: Duration = Duration::from_secs(5);
 /// How long a node that stops goes on answering what it was asked before.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+/// How long what was asked on a connection that is to end may take.
+const ENDED_WITHIN: Duration = Duration::from_secs(10);
 const WINDOW: u32 = 8 << 20;
 /// How long accepting rests when it fails: the process is out of file descriptors.
 const REST: Duration = Duration::from_millis(50);
@@ -49,35 +59,46 @@ pub struct Refusal {
 
 /// What answers peers.
 pub trait Desk: Send + Sync + 'static {
+    /// As what whoever got past the handshake with this key is heard, if at all.
+    fn hears(self: Arc<Self>, caller: PublicKey) -> BoxFuture<'static, Option<Heard>>;
+
     /// Answers one question of whoever proved to hold `caller`.
     fn answer(self: Arc<Self>, caller: PublicKey, question: Request<Incoming>) -> BoxFuture<'static, Answered>;
 }
 
 /// Accepts peers until `stop` is true; then answers what was asked, and no more. Dropped, it ends all connections at
 /// once.
-pub async fn serve(listener: TcpListener, tls: TlsAcceptor, desk: Arc<dyn Desk>, mut stop: watch::Receiver<bool>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+pub async fn serve(listener: TcpListener, lock: Lock, desk: Arc<dyn Desk>, mut stop: watch::Receiver<bool>) {
+    let house = Arc::new(House { lock, desk, porch: Porch::new() });
     let mut open = JoinSet::new();
-    'open: loop {
-        let permit = room.clone().acquire_owned().await.expect("nobody closes it");
-        let stream = loop {
-            tokio::select! {
-                () = told_to(&mut stop) => break 'open,
-                Some(_) = open.join_next(), if !open.is_empty() => {}
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => break stream,
-                    Err(e) => {
-                        tracing::warn!(error = %e, "no connection can be accepted at the peer port");
-                        tokio::time::sleep(REST).await;
-                    }
-                },
-            }
+    loop {
+        let (stream, address) = tokio::select! {
+            () = told_to(&mut stop) => break,
+            Some(_) = open.join_next(), if !open.is_empty() => continue,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, address)) => (stream, address.ip()),
+                Err(e) => {
+                    tracing::warn!(error = %e, "no connection can be accepted at the peer port");
+                    tokio::time::sleep(REST).await;
+                    continue;
+                }
+            },
         };
-        let (tls, desk, stop) = (tls.clone(), desk.clone(), stop.clone());
+        // closed at once, and not answered: it must cost less than it costs them
+        let Some(place) = house.porch.knock(address) else { continue };
+        let (house, stop) = (house.clone(), stop.clone());
         open.spawn(async move {
-            let _permit = permit;
-            if let Err(e) = converse(stream, tls, desk, stop).await {
-                tracing::debug!(error = %e, "a peer's connection ended");
+            let met = tokio::select! {
+                met = house.meet(stream) => met,
+                () = place.lost() => Err(io::Error::other("others came")),
+            };
+            drop(place);
+            match met {
+                Ok(guest) => house.converse(guest, address, stop).await,
+                Err(e) => {
+                    house.porch.fail(address);
+                    tracing::debug!(%address, error = %e, "nobody who is let in");
+                }
             }
         });
     }
@@ -88,35 +109,83 @@ pub async fn serve(listener: TcpListener, tls: TlsAcceptor, desk: Arc<dyn Desk>,
     }
 }
 
-async fn converse(
-    stream: TcpStream,
-    tls: TlsAcceptor,
+/// What is behind one port.
+struct House {
+    lock: Lock,
     desk: Arc<dyn Desk>,
-    mut stop: watch::Receiver<bool>,
-) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let stream = timeout(HANDSHAKE_WITHIN, tls.accept(stream)).await.map_err(io::Error::other)??;
-    let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    let Some(Ok(caller)) = shown.map(keys::key_of) else { return Ok(()) };
-    let service = service_fn(move |question| {
-        let answer = desk.clone().answer(caller, question);
-        async move { Ok::<_, Infallible>(told(answer.await)) }
-    });
-    let connection = Builder::new(TokioExecutor::new())
+    porch: Arc<Porch>,
+}
+
+/// Whoever proved to be somebody.
+struct Guest {
+    stream: TlsStream<TcpStream>,
+    heard: Heard,
+    key: PublicKey,
+    shown: CertificateDer<'static>,
+    /// Hears of every turn of the papers since before they were shown.
+    turns: watch::Receiver<Arc<Page>>,
+}
+
+impl House {
+    /// Who is there; an error when it is nobody who is heard.
+    async fn meet(&self, stream: TcpStream) -> io::Result<Guest> {
+        stream.set_nodelay(true)?;
+        let turns = self.lock.papers.turns();
+        let stream = timeout(HANDSHAKE_WITHIN, self.lock.acceptor.accept(stream)).await.map_err(io::Error::other)??;
+        let chain = stream.get_ref().1.peer_certificates();
+        let shown = chain.and_then(|chain| chain.first()).map(|shown| shown.clone().into_owned());
+        let shown = shown.ok_or_else(|| io::Error::other("no certificate"))?;
+        let key = keys::key_of(&shown).map_err(io::Error::other)?;
+        let heard = timeout(HEARD_WITHIN, self.desk.clone().hears(key)).await.map_err(io::Error::other)?;
+        let heard = heard.ok_or_else(|| io::Error::other("nobody knows it"))?;
+        Ok(Guest { stream, heard, key, shown, turns })
+    }
+
+    /// Answers what it asks, until either side ends.
+    async fn converse(&self, guest: Guest, address: IpAddr, mut stop: watch::Receiver<bool>) {
+        let Guest { stream, heard, key, shown, mut turns } = guest;
+        let seat = self.porch.seat(heard, key, address);
+        let service = service_fn(|question| {
+            let answer = self.desk.clone().answer(key, question);
+            async move { Ok::<_, Infallible>(told(answer.await)) }
+        });
+        let connection = protocol().serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = &mut connection => Some(ended),
+            () = told_to(&mut stop) => None,
+            () = seat.lost() => None,
+            () = async {
+                // a turn may leave it as good as it was
+                while turns.changed().await.is_ok() && self.lock.papers.vouch(&shown) {}
+            } => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended.map_err(io::Error::other),
+            None => {
+                connection.as_mut().graceful_shutdown();
+                let ended = timeout(ENDED_WITHIN, connection).await.map_err(io::Error::other);
+                ended.and_then(|ended| ended.map_err(io::Error::other))
+            }
+        };
+        if let Err(e) = ended {
+            tracing::debug!(error = %e, "a peer's connection ended");
+        }
+    }
+}
+
+fn protocol() -> Builder<TokioExecutor> {
+    let mut protocol = Builder::new(TokioExecutor::new());
+    protocol
         .timer(TokioTimer::new())
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .max_send_buf_size(WINDOW as usize)
+        .max_header_list_size(HEADERS_MAX)
         .max_concurrent_streams(STREAMS_MAX)
         .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_EVERY)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    tokio::select! {
-        ended = &mut connection => return ended.map_err(io::Error::other),
-        () = told_to(&mut stop) => connection.as_mut().graceful_shutdown(),
-    }
-    connection.await.map_err(io::Error::other)
+        .keep_alive_timeout(PING_EVERY);
+    protocol
 }
 
 async fn told_to(stop: &mut watch::Receiver<bool>) {

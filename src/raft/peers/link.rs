@@ -18,10 +18,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::keys::{self, PublicKey, SERVER_NAME};
+use super::papers::Page;
+use super::tls::{self, Dialer};
 use crate::error::Result;
 use crate::state::codec;
 
@@ -63,13 +64,22 @@ pub struct Target {
     pub key: Option<PublicKey>,
 }
 
+/// What a connection is refused with when whoever answers is no node of the cluster.
+pub const STRANGER: &str = "whoever answers there is no node of this cluster";
+
+/// A connection that is open, and the papers that it was made with.
+struct Open {
+    sender: SendRequest<Sent>,
+    page: Option<Arc<Page>>,
+}
+
 /// A connection to a peer.
 pub struct Link {
     target: Target,
-    connector: TlsConnector,
+    dialer: Dialer,
     /// What each question says of who asks whom.
     headers: hyper::HeaderMap,
-    open: Mutex<Option<SendRequest<Sent>>>,
+    open: Mutex<Option<Open>>,
     /// Whether the last try to connect failed.
     down: AtomicBool,
     /// Whether the peer says that this node is no member.
@@ -78,10 +88,10 @@ pub struct Link {
 
 impl Link {
     /// A link to `target`; nothing is sent yet.
-    pub fn new(target: Target, connector: TlsConnector, headers: hyper::HeaderMap) -> Arc<Self> {
+    pub fn new(target: Target, dialer: Dialer, headers: hyper::HeaderMap) -> Arc<Self> {
         Arc::new(Self {
             target,
-            connector,
+            dialer,
             headers,
             open: Mutex::new(None),
             down: AtomicBool::new(false),
@@ -102,6 +112,12 @@ impl Link {
     /// Whether the peer, when it was last heard, said that this node is no member of the cluster.
     pub fn is_disowned(&self) -> bool {
         self.disowned.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is no connection at the moment.
+    #[cfg(test)]
+    pub async fn is_closed(&self) -> bool {
+        self.open.lock().await.as_ref().is_none_or(|open| open.sender.is_closed())
     }
 
     /// Asks one question.
@@ -147,9 +163,14 @@ impl Link {
     /// The open connection, or a new one.
     async fn sender(&self) -> Result<SendRequest<Sent>, Failed> {
         let mut open = self.open.lock().await;
-        if let Some(sender) = open.as_ref().filter(|sender| !sender.is_closed()) {
-            return Ok(sender.clone());
+        let page = self.dialer.page();
+        let holds = |open: &&Open| {
+            !open.sender.is_closed() && open.page.as_ref().map(Arc::as_ptr) == page.as_ref().map(Arc::as_ptr)
+        };
+        if let Some(open) = open.as_ref().filter(holds) {
+            return Ok(open.sender.clone());
         }
+        // what is under way on an old one finds its end
         *open = None;
         let unsent = |why: String| Failed::Unsent(format!("{}: {why}", self.target.address));
         let connected = match timeout(CONNECT_WITHIN, self.connect()).await {
@@ -157,15 +178,19 @@ impl Link {
             Err(_) => Err(unsent("no connection in time".into())),
         };
         self.down.store(connected.is_err(), Ordering::Relaxed);
-        *open = connected.as_ref().ok().cloned();
-        connected
+        let connected = connected?;
+        *open = Some(Open { sender: connected.clone(), page });
+        Ok(connected)
     }
 
     async fn connect(&self) -> io::Result<SendRequest<Sent>> {
         let stream = TcpStream::connect(&self.target.address).await?;
         stream.set_nodelay(true)?;
         let name = ServerName::try_from(SERVER_NAME).expect("it is a name");
-        let stream = self.connector.connect(name, stream).await?;
+        let stream = self.dialer.connector.connect(name, stream).await.map_err(|e| match tls::is_stranger(&e) {
+            true => io::Error::other(STRANGER),
+            false => e,
+        })?;
         let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let key = shown.and_then(|certificate| keys::key_of(certificate).ok());
         if self.target.key.is_some() && key != self.target.key {

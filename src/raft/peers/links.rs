@@ -10,9 +10,9 @@ use std::sync::Arc;
 use hyper::HeaderMap;
 use hyper::header::HeaderValue;
 use parking_lot::Mutex;
-use tokio_rustls::TlsConnector;
 
 use super::link::{Link, Target};
+use super::tls::Dialer;
 use crate::raft::types::{Member, NodeId};
 
 /// The header that names the node that is called.
@@ -33,15 +33,15 @@ pub enum Lane {
 
 /// All connections.
 pub struct Links {
-    connector: TlsConnector,
+    dialer: Dialer,
     cluster: HeaderValue,
     open: Mutex<HashMap<(NodeId, Lane), Arc<Link>>>,
 }
 
 impl Links {
-    /// No connections yet; `connector` makes them, for nodes of `cluster`.
-    pub fn new(connector: TlsConnector, cluster: &[u8; 16]) -> Self {
-        Self { connector, cluster: header(&hex(cluster)), open: Mutex::default() }
+    /// No connections yet; `dialer` makes them, for nodes of `cluster`.
+    pub fn new(dialer: Dialer, cluster: &[u8; 16]) -> Self {
+        Self { dialer, cluster: header(&hex(cluster)), open: Mutex::default() }
     }
 
     /// The connection to `node`, which the membership describes as `member`.
@@ -54,7 +54,7 @@ impl Links {
         let mut headers = HeaderMap::new();
         headers.insert(CLUSTER, self.cluster.clone());
         headers.insert(TO, header(&node.to_string()));
-        let link = Link::new(target, self.connector.clone(), headers);
+        let link = Link::new(target, self.dialer.clone(), headers);
         open.insert((node, lane), link.clone());
         link
     }

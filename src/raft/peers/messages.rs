@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::keys::PublicKey;
 use crate::clock::Millis;
 use crate::state::Outcome;
 
@@ -45,4 +46,17 @@ pub struct Status {
     pub term: u64,
     /// Its program's version.
     pub version: String,
+}
+
+/// By which authorities a node goes, each by its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keys {
+    /// Whose certificate it shows.
+    pub shows: PublicKey,
+    /// Whose certificates it takes.
+    pub trusts: Vec<PublicKey>,
+    /// The one of the secret that its data directory keeps.
+    pub keeps: PublicKey,
+    /// Whether its settings name a secret.
+    pub is_set: bool,
 }

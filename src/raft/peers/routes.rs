@@ -22,6 +22,10 @@ pub const WISH: &str = "/wish";
 pub const REMOVED: &str = "/removed";
 /// What the node is and how far it has got.
 pub const STATUS: &str = "/status";
+/// Whether a key is pinned, and whose it is then.
+pub const KNOWS: &str = "/knows";
+/// By which authorities the node goes.
+pub const KEYS: &str = "/keys";
 /// The cluster's secret and id, for the holder of a join token.
 pub const WELCOME: &str = "/welcome";
 /// To be a member, for the holder of a join token.

@@ -7,19 +7,19 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tokio_rustls::rustls::client::WebPkiServerVerifier;
-use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
+use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use tokio_rustls::rustls::client::{Resumption, WebPkiServerVerifier};
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use tokio_rustls::rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error as TlsError, RootCertStore,
-    ServerConfig, SignatureScheme, version,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error as TlsError, ServerConfig,
+    SignatureScheme, version,
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::keys::{self, Authority, PrivateKey, PublicKey};
+use super::keys::{self, PrivateKey, PublicKey};
+use super::papers::{Page, Papers, roots};
 use crate::error::{Error, Result};
 
 /// Who may knock.
@@ -30,71 +30,139 @@ pub trait Guests: Send + Sync + 'static {
     fn may_join(&self, key: &PublicKey) -> bool;
 }
 
-/// What accepts connections of peers.
-///
-/// # Errors
-/// `Broken`, when no certificate can be made.
-pub fn acceptor(authority: &Authority, own: &PrivateKey, guests: Arc<dyn Guests>) -> Result<TlsAcceptor> {
-    let provider = Arc::new(ring::default_provider());
-    let members = WebPkiClientVerifier::builder_with_provider(roots(&authority.key()), provider.clone())
-        .build()
-        .map_err(|e| Error::broken("the peer port's TLS", e))?;
-    let certificate = authority.issue(own)?;
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&version::TLS13])
-        .and_then(|builder| {
-            builder
-                .with_client_cert_verifier(Arc::new(Doorkeeper { members, guests }))
-                .with_single_cert(vec![certificate], PrivateKeyDer::Pkcs8(own.der()))
-        })
-        .map_err(|e| Error::broken("the peer port's TLS", e))?;
-    // whoever was removed must not come back with a ticket
-    config.send_tls13_tickets = 0;
-    Ok(TlsAcceptor::from(Arc::new(config)))
+/// What calls peers.
+#[derive(Clone)]
+pub struct Dialer {
+    pub connector: TlsConnector,
+    papers: Option<Arc<Papers>>,
 }
 
-/// What connects to nodes of the authority's cluster as a member.
+impl Dialer {
+    /// What holds now: a connection that was made under something else is made anew.
+    pub fn page(&self) -> Option<Arc<Page>> {
+        self.papers.as_ref().map(|papers| papers.page())
+    }
+}
+
+/// What accepts connections of peers.
+#[derive(Clone)]
+pub struct Lock {
+    pub acceptor: TlsAcceptor,
+    pub papers: Arc<Papers>,
+}
+
+/// What accepts connections of whom `guests` lets in.
 ///
 /// # Errors
-/// `Broken`, when no certificate can be made.
-pub fn connector(authority: &Authority, own: &PrivateKey) -> Result<TlsConnector> {
-    connecting(&authority.key(), authority.issue(own)?, own)
+/// `Broken`, when TLS is not to be had.
+pub fn lock(papers: &Arc<Papers>, guests: Arc<dyn Guests>) -> Result<Lock> {
+    let hints = papers.page().clients.root_hint_subjects().to_vec();
+    let doorkeeper = Doorkeeper { papers: papers.clone(), guests, hints };
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&version::TLS13])
+        .map_err(|e| Error::broken("the peer port's TLS", e))?
+        .with_client_cert_verifier(Arc::new(doorkeeper))
+        .with_cert_resolver(papers.clone());
+    // whoever was removed must not come back with a ticket
+    config.send_tls13_tickets = 0;
+    Ok(Lock { acceptor: TlsAcceptor::from(Arc::new(config)), papers: papers.clone() })
+}
+
+/// What connects to nodes of the cluster as a member.
+///
+/// # Errors
+/// `Broken`, when TLS is not to be had.
+pub fn connector(papers: &Arc<Papers>) -> Result<Dialer> {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&version::TLS13])
+        .map_err(|e| Error::broken("TLS to peers", e))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Nodes(papers.clone())))
+        .with_client_cert_resolver(papers.clone());
+    config.resumption = Resumption::disabled();
+    Ok(Dialer { connector: TlsConnector::from(Arc::new(config)), papers: Some(papers.clone()) })
 }
 
 /// What connects to a node of the cluster with this authority as the holder of a join token's key.
 ///
 /// # Errors
 /// `Broken`, when no certificate can be made.
-pub fn joiner(authority: &PublicKey, token: &PrivateKey) -> Result<TlsConnector> {
-    connecting(authority, token.self_signed()?, token)
-}
-
-fn connecting(authority: &PublicKey, certificate: CertificateDer<'static>, own: &PrivateKey) -> Result<TlsConnector> {
+pub fn joiner(authority: &PublicKey, token: &PrivateKey) -> Result<Dialer> {
     let provider = Arc::new(ring::default_provider());
     let wrong = |e: &dyn fmt::Display| Error::broken("TLS to peers", e);
-    let verifier = WebPkiServerVerifier::builder_with_provider(roots(authority), provider.clone())
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots(&[*authority]), provider.clone())
         .build()
         .map_err(|e| wrong(&e))?;
+    let certificate = token.self_signed()?;
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&version::TLS13])
         .and_then(|builder| {
             builder
                 .with_webpki_verifier(verifier)
-                .with_client_auth_cert(vec![certificate], PrivateKeyDer::Pkcs8(own.der()))
+                .with_client_auth_cert(vec![certificate], PrivateKeyDer::Pkcs8(token.der()))
         })
         .map_err(|e| wrong(&e))?;
-    config.resumption = tokio_rustls::rustls::client::Resumption::disabled();
-    Ok(TlsConnector::from(Arc::new(config)))
+    config.resumption = Resumption::disabled();
+    Ok(Dialer { connector: TlsConnector::from(Arc::new(config)), papers: None })
 }
 
-fn roots(authority: &PublicKey) -> Arc<RootCertStore> {
-    Arc::new(RootCertStore { roots: vec![keys::anchor(authority)] })
+/// Whether a connection failed because whoever answered is no node of the cluster that was called.
+pub fn is_stranger(e: &std::io::Error) -> bool {
+    let cause = e.get_ref().and_then(|cause| cause.downcast_ref::<TlsError>());
+    matches!(cause, Some(TlsError::InvalidCertificate(_)))
+}
+
+/// Takes whoever a trusted authority vouches for; which node it is, the link looks at.
+struct Nodes(Arc<Papers>);
+
+impl fmt::Debug for Nodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Nodes")
+    }
+}
+
+impl ServerCertVerifier for Nodes {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> std::result::Result<ServerCertVerified, TlsError> {
+        let page = self.0.page();
+        page.servers.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, TlsError> {
+        self.0.page().servers.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, TlsError> {
+        self.0.page().servers.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.page().servers.supported_verify_schemes()
+    }
 }
 
 /// Lets in members and those who may join.
 struct Doorkeeper {
-    members: Arc<dyn ClientCertVerifier>,
+    papers: Arc<Papers>,
     guests: Arc<dyn Guests>,
+    /// The name of every authority, which is the same.
+    hints: Vec<DistinguishedName>,
 }
 
 impl fmt::Debug for Doorkeeper {
@@ -105,7 +173,7 @@ impl fmt::Debug for Doorkeeper {
 
 impl ClientCertVerifier for Doorkeeper {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.members.root_hint_subjects()
+        &self.hints
     }
 
     fn verify_client_cert(
@@ -119,7 +187,7 @@ impl ClientCertVerifier for Doorkeeper {
         if self.guests.may_join(&key) {
             return Ok(ClientCertVerified::assertion());
         }
-        let verified = self.members.verify_client_cert(end_entity, intermediates, now);
+        let verified = self.papers.page().clients.verify_client_cert(end_entity, intermediates, now);
         match self.guests.is_member(&key) {
             true => verified,
             // whoever was a member once is told that it is one no longer; all others hear nothing
@@ -134,7 +202,7 @@ impl ClientCertVerifier for Doorkeeper {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> std::result::Result<HandshakeSignatureValid, TlsError> {
-        self.members.verify_tls12_signature(message, cert, dss)
+        self.papers.page().clients.verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -143,10 +211,10 @@ impl ClientCertVerifier for Doorkeeper {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> std::result::Result<HandshakeSignatureValid, TlsError> {
-        self.members.verify_tls13_signature(message, cert, dss)
+        self.papers.page().clients.verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.members.supported_verify_schemes()
+        self.papers.page().clients.supported_verify_schemes()
     }
 }

@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
 
 use super::keys::{PrivateKey, PublicKey};
 use crate::error::Error;
@@ -18,6 +19,12 @@ use crate::random;
 const PREFIX: &str = "sojourn-join-";
 /// Format, authority, seed, and then the address.
 const FORMAT: u8 = 1;
+
+/// What the log knows a token by: its key, and the authority that it was made under. One from before a rotation of the
+/// cluster's secret is unknown.
+pub fn pass(authority: &PublicKey, key: &PublicKey) -> [u8; 32] {
+    Sha256::new().chain_update(authority).chain_update(key).finalize().into()
+}
 
 /// A join token. Never printed but by [`Token::text`].
 pub struct Token {

@@ -22,6 +22,7 @@ async fn open(dir: &tempfile::TempDir, address: &str, wall_ms: i64) -> Running {
     let settings = Settings {
         bounds: Bounds { max_staleness: Duration::from_secs(1), stale_reads: Duration::ZERO },
         secret: SECRET.into(),
+        secret_is_set: false,
         port: Some((listener, address.to_owned())),
         join: None,
         reader: false,

@@ -3,9 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use openraft::async_runtime::WatchReceiver as _;
+use openraft::raft::{VoteRequest, VoteResponse};
 use tokio::net::TcpListener;
 
-use super::super::{Bounds, RaftLog, Settings, Token, Wish, prepare, welcome};
+use super::super::peers::keys::{Authority, PrivateKey};
+use super::super::peers::link::{Failed, Link, Target};
+use super::super::peers::links::{Lane, Links};
+use super::super::peers::messages::Status;
+use super::super::peers::papers::Papers;
+use super::super::peers::{routes, tls};
+use super::super::types::{TypeConfig, Vote};
+use super::super::{Bounds, RaftLog, Settings, Token, Welcome, Wish, prepare, welcome};
 use super::{NOW, begin, user};
 use crate::clock::ManualClock;
 use crate::log::Log as _;
@@ -28,6 +37,7 @@ impl Node {
         let settings = Settings {
             bounds: Bounds { max_staleness: Duration::from_secs(1), stale_reads: Duration::ZERO },
             secret: secret.into(),
+            secret_is_set: false,
             port: Some((listener, address)),
             join,
             reader: false,
@@ -63,6 +73,14 @@ impl Node {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         panic!("{what}: never");
+    }
+
+    /// What somebody with this key and the cluster's secret speaks to it with.
+    fn called_by(&self, seed: u8) -> Arc<Link> {
+        let authority = Authority::of(self.log.secrets.secret().as_bytes());
+        let papers = Papers::of(&authority, PrivateKey::of_seed(&[seed; 32])).expect("papers");
+        let links = Links::new(tls::connector(&papers).expect("TLS"), &self.log.store.identity().cluster);
+        links.to(self.log.node_id(), &self.log.own, Lane::Quick)
     }
 
     fn is_live(&self, sid: &str) -> bool {
@@ -196,4 +214,70 @@ async fn a_snapshot_that_is_damaged_where_it_lies_harms_nobody_it_is_sent_to() {
     let (two, ()) = tokio::join!(joins, mends);
     assert!(two.is_live("sid0") && two.is_live("last"));
     two.log.submit(begin("more", "ada", 0)).await.expect("it goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_the_secret_and_is_no_member_is_not_followed_by_a_node_that_lost_touch() {
+    const STRANGER: u64 = 9;
+    let mut nodes = Vec::from(three().await);
+    nodes.push(nodes[0].join().await);
+    let leader = nodes.iter().position(|node| node.log.leads()).expect("somebody leads");
+    nodes.swap(0, leader);
+    for gone in nodes.drain(..2) {
+        gone.log.shutdown().await;
+    }
+    let lost = &nodes[0];
+    lost.until("it is lost", |node| node.log.members.is_lost()).await;
+    let vote = VoteRequest::<TypeConfig>::new(Vote::new(1_000, STRANGER), None);
+    let link = lost.called_by(77);
+    for _ in 0..3 {
+        for route in [routes::VOTE, routes::PRE_VOTE] {
+            let asked = link.call::<_, VoteResponse<TypeConfig>>(route, &vote).await;
+            let told = asked.expect_err("it is not answered").to_string();
+            assert!(!told.starts_with("refused"), "it is told nothing: {told}");
+        }
+    }
+    assert!(lost.log.raft.metrics().borrow_watched().current_term < 1_000, "nobody followed");
+    assert!(lost.called_by(78).call::<_, u64>(routes::STATUS, &()).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_is_too_long_is_refused_though_a_member_asks_it() {
+    let nodes = three().await;
+    let link = nodes[1].log.links.to(nodes[0].log.node_id(), &nodes[0].log.own, Lane::Quick);
+    for (route, bytes) in [(routes::OPS, 9 << 20), (routes::READ, 9 << 20), (routes::KNOWS, 65 << 10)] {
+        let told = link.call::<_, ()>(route, &vec![7_u8; bytes]).await.expect_err("it is not answered").to_string();
+        assert!(told.starts_with("refused: a question of more than "), "{told}");
+    }
+    assert!(nodes[1].log.submit(begin("after", "ada", 0)).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_rotation_what_hangs_on_the_old_secret_opens_nothing() {
+    let nodes = three().await;
+    let old = nodes[0].log.secrets.secret();
+    let token = nodes[0].log.invite(1, Duration::from_secs(60)).await.expect("a token");
+    let rotated = nodes[1].log.rotate_secret().await.expect("rotated");
+    assert_eq!((rotated.waits_for, rotated.set_on), (Vec::new(), Vec::new()));
+    let new = nodes[0].log.secrets.secret();
+    assert!(new != old && nodes.iter().all(|node| node.log.secrets.secret() == new));
+    let knock = async |secret: &str| {
+        let (store, target) = (&nodes[2].log.store, &nodes[0].log);
+        let own = PrivateKey::of_seed(&store.identity().seed);
+        let papers = Papers::of(&Authority::of(secret.as_bytes()), own).expect("papers");
+        // whoever has the old secret does not care whom it speaks to
+        papers.turn(&Authority::of(secret.as_bytes()), vec![target.secrets.authority()]).expect("a turn");
+        let links = Links::new(tls::connector(&papers).expect("TLS"), &store.identity().cluster);
+        links.to(target.node_id(), &target.own, Lane::Quick).call::<_, Status>(routes::STATUS, &()).await
+    };
+    let told = knock(&old).await.expect_err("pinned, but of the old authority").to_string();
+    assert!(!told.starts_with("refused"), "it is told nothing: {told}");
+    knock(&new).await.expect("the same key under the new one");
+    let target = Target { address: token.address.clone(), key: None };
+    let dialer = tls::joiner(&nodes[0].log.secrets.authority(), &token.key()).expect("TLS");
+    let link = Link::new(target, dialer, hyper::HeaderMap::new());
+    let told = link.call::<_, Welcome>(routes::WELCOME, &()).await;
+    assert!(matches!(told, Err(Failed::Lost(_) | Failed::Unsent(_))), "a token from before opens nothing");
+    assert!(nodes[2].log.submit(begin("after", "ada", 0)).await.is_ok());
+    nodes[2].join().await;
 }

@@ -1,7 +1,7 @@
 //! Each Op: what it does, and when it is refused. A refusal changes nothing at all.
 
 use super::super::entry::NEVER;
-use super::super::{Facts, UserChange};
+use super::super::{Exchange, Facts, UserChange};
 use super::*;
 
 fn refused(world: &World, op: &Op) -> Outcome {
@@ -403,4 +403,21 @@ fn of_settings_that_are_drawn_the_first_one_stays() {
     assert_eq!(set("two", false), Outcome::Setting("two".into()));
     let again = Op::Setting { name: "secret".into(), value: "two".into(), only_if_absent: false };
     assert_eq!(refused(&world, &again), Outcome::Setting("two".into()), "the same again is not written again");
+}
+
+#[test]
+fn an_exchange_is_made_only_with_what_is_held() {
+    let world = World::new();
+    let exchange = |held: Option<&'static str>, value: Option<&'static str>| {
+        let bytes = |text: &'static str| Bytes::from_static(text.as_bytes());
+        let key = Key::setting("rotation");
+        Op::Exchange(Exchange { key, held: held.map(bytes), value: value.map(bytes) })
+    };
+    assert_eq!(refused(&world, &exchange(Some("one"), Some("two"))), Outcome::Gone);
+    assert_eq!(world.run(&exchange(None, Some("one"))), Outcome::Done);
+    assert_eq!(refused(&world, &exchange(None, Some("other"))), Outcome::Gone);
+    assert_eq!(world.run(&exchange(Some("one"), Some("two"))), Outcome::Done);
+    assert_eq!(refused(&world, &exchange(Some("one"), Some("three"))), Outcome::Gone);
+    assert_eq!(world.run(&exchange(Some("two"), None)), Outcome::Done);
+    assert_eq!(refused(&world, &exchange(Some("two"), None)), Outcome::Gone);
 }

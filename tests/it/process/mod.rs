@@ -2,8 +2,9 @@
 //!
 //! `kills`: nothing acknowledged is lost, however it ends. `cluster`: several of them.
 //! `partitions`: and the network between them is cut. `disk`, `files`: and one's disk is full, fails, or is not what it
-//! was. `rolling`: behind a balancer. `stop`: signals, and who may run beside whom. `first_admin`, `commands`: the
-//! command line. `backups`, `damage`, `private`: what lies on the disk.
+//! was. `rolling`: behind a balancer. `rotation`: another secret. `flood`: strangers at the peer ports. `stop`: signals,
+//! and who may run beside whom. `first_admin`, `commands`: the command line. `backups`, `damage`, `private`: what lies on
+//! the disk.
 
 mod backups;
 mod cluster;
@@ -14,11 +15,13 @@ mod dice;
 mod disk;
 mod files;
 mod first_admin;
+mod flood;
 mod kills;
 mod load;
 mod partitions;
 mod private;
 mod rolling;
+mod rotation;
 mod stop;
 mod witness;
 
