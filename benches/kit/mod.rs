@@ -8,7 +8,10 @@
 #![allow(dead_code)]
 
 pub mod child;
+pub mod cluster;
+pub mod etcd;
 pub mod figures;
 pub mod load;
 pub mod node;
 pub mod table;
+pub mod writes;

@@ -30,11 +30,16 @@ impl Node {
 
     /// The same, with settings from the environment.
     pub fn with(data: &Path, settings: &[(&str, &str)]) -> Self {
-        let address = free_address();
+        Self::at(data, free_address(), settings, &[])
+    }
+
+    /// The same, with its HTTP door at an address, and with more arguments.
+    pub fn at(data: &Path, address: SocketAddr, settings: &[(&str, &str)], args: &[&str]) -> Self {
         let begun = Instant::now();
         let log = fs::File::create(data.with_extension("log")).expect("a file for the node's log");
         let process = Command::new(env!("CARGO_BIN_EXE_sojourn"))
             .args(["serve", "--data", &data.display().to_string(), "--listen", &address.to_string()])
+            .args(args)
             .env("SOJOURN_METRICS_LISTEN", free_address().to_string())
             .env("SOJOURN_CLUSTER_LISTEN", "127.0.0.1:0")
             .envs(settings.iter().copied())
