@@ -11,6 +11,7 @@ pub mod child;
 pub mod cluster;
 pub mod etcd;
 pub mod figures;
+pub mod fill;
 pub mod load;
 pub mod node;
 pub mod table;

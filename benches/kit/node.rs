@@ -158,8 +158,22 @@ pub fn reader(address: SocketAddr, cookie: &str) -> (Person, String) {
 
 /// Bytes of memory that a process holds.
 pub fn rss_bytes(pid: u32) -> u64 {
+    status_bytes(pid, "VmRSS:")
+}
+
+/// The most that it held since [`forget_peak`].
+pub fn peak_bytes(pid: u32) -> u64 {
+    status_bytes(pid, "VmHWM:")
+}
+
+/// What a process holds now is the most that it ever held.
+pub fn forget_peak(pid: u32) {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("the process is ours");
+}
+
+fn status_bytes(pid: u32, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process lives");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says how much");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux says how much");
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1_024
 }
 
