@@ -132,6 +132,8 @@ impl Core {
             elsewhere: wires.elsewhere.downgrade(),
             flying: 0,
             rests_until: None,
+            gathers: None,
+            looked_at: tokio::time::Instant::now(),
         }
     }
 
