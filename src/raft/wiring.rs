@@ -146,6 +146,7 @@ impl Core {
             here: wires.queue.clone(),
             back: wires.elsewhere.downgrade(),
             tenure: wires.tenure.clone(),
+            shared: 0,
         }
     }
 }
