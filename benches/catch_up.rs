@@ -10,7 +10,7 @@ mod kit;
 use std::fs::{self, File};
 use std::io;
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use kit::child;
@@ -100,15 +100,16 @@ fn wipe_one(cluster: &mut Cluster, scratch: &Scratch) -> Round {
     let peak = peak_bytes(pid);
     cluster.nodes[at] = Some(node);
     until("all three vote and answer", || cluster.places[leader].sees(3));
-    let snapshot = newest(&cluster.places[at].data.join("snapshots"));
-    let bytes = fs::metadata(&snapshot).expect("there is a snapshot").len();
+    let snapshot = sent(&cluster.places[at].data);
+    let bytes = fs::metadata(&snapshot).expect("it is there").len();
     Round { took, floor: copy(&snapshot, &scratch.path("copy")), bytes, before, peak }
 }
 
-/// The newest snapshot: its name is its index.
-fn newest(dir: &Path) -> std::path::PathBuf {
-    let files = fs::read_dir(dir).expect("a directory").flatten().map(|item| item.path());
-    files.max().expect("there is a snapshot")
+/// What a node with this data directory was sent: the newest snapshot, whose name is its index; the log, where there
+/// are too few sessions for one.
+fn sent(data: &Path) -> PathBuf {
+    let snapshots = fs::read_dir(data.join("snapshots")).expect("a directory").flatten().map(|item| item.path());
+    snapshots.max().unwrap_or_else(|| data.join("log.redb"))
 }
 
 /// The floor: how long the file takes over a connection to the disk.

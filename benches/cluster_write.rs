@@ -9,6 +9,9 @@
 
 mod kit;
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use kit::child;
 use kit::cluster::Cluster;
 use kit::etcd::{self, Etcd};
@@ -33,11 +36,48 @@ fn main() {
     }
 }
 
-/// Through whom is written, and what came of it.
+/// One of the two that are compared: what is asked of it, and what came of it.
+struct Side {
+    writes: Writes,
+    pids: Vec<u32>,
+    rounds: Vec<Round>,
+}
+
+struct Round {
+    found: Found,
+    /// Processor time of all three for a write, microseconds.
+    cpu_us: f64,
+}
+
+impl Side {
+    fn new(pids: Vec<u32>, address: SocketAddr, door: Door) -> Self {
+        Self { writes: Writes { address, door, millis: ROUND_MILLIS }, pids, rounds: Vec::new() }
+    }
+
+    fn run(&mut self) {
+        let used = || self.pids.iter().map(|pid| node::cpu(*pid)).sum::<Duration>();
+        let before = used();
+        let found = self.writes.run();
+        // the warm-up is paid for too
+        let written = found.per_second * (Duration::from_millis(ROUND_MILLIS) + writes::WARM_UP).as_secs_f64();
+        let cpu_us = (used() - before).as_micros() as f64 / written;
+        self.rounds.push(Round { found, cpu_us });
+    }
+
+    fn cells(&self) -> [String; 4] {
+        let of = |value: fn(&Round) -> f64| median(self.rounds.iter().map(value));
+        let ms = |us: f64| format!("{:.1} ms", us / 1_000.0);
+        let found = [thousands(of(|r| r.found.per_second)), ms(of(|r| r.found.p50_us)), ms(of(|r| r.found.p99_us))];
+        let [rate, p50, p99] = found;
+        [rate, p50, p99, format!("{:.0} us", of(|r| r.cpu_us))]
+    }
+}
+
+/// How many write at once and through whom.
 struct Row {
     name: String,
-    ours: (Writes, Vec<Found>),
-    theirs: Option<(Writes, Vec<Found>)>,
+    ours: Side,
+    theirs: Option<Side>,
 }
 
 fn measure() {
@@ -53,23 +93,28 @@ fn measure() {
     let mut rows = Vec::new();
     for at_once in AT_ONCE {
         for (name, hop) in [("leader", 0), ("follower", 1)] {
-            let door = Door::Node(cookies[..at_once].to_vec());
-            let address = cluster.places[(leader + hop) % 3].address;
-            let ours = Writes { address, door, millis: ROUND_MILLIS };
+            let (address, door) = (cluster.places[(leader + hop) % 3].address, Door::Node(cookies[..at_once].to_vec()));
             let theirs = etcd.as_ref().map(|etcd| {
                 let door = Door::Etcd { writers: at_once, connections: connections() };
-                Writes { address: etcd.address((etcd.leader() + hop) % 3), door, millis: ROUND_MILLIS }
+                Side::new(etcd.pids(), etcd.address((etcd.leader() + hop) % 3), door)
             });
-            let theirs = theirs.map(|theirs| (theirs, Vec::new()));
-            rows.push(Row { name: format!("{at_once} {name}"), ours: (ours, Vec::new()), theirs });
+            rows.push(Row {
+                name: format!("{at_once} {name}"),
+                ours: Side::new(cluster.pids(), address, door),
+                theirs,
+            });
         }
     }
-    for _ in 0..ROUNDS {
-        for Row { ours: (ours, found), theirs, .. } in &mut rows {
-            found.push(ours.run());
-            if let Some((theirs, found)) = theirs {
-                found.push(theirs.run());
-            }
+    for round in 0..ROUNDS {
+        for Row { ours, theirs, .. } in &mut rows {
+            let Some(theirs) = theirs else {
+                ours.run();
+                continue;
+            };
+            // whoever comes second finds another machine
+            let sides = [ours, theirs];
+            sides[round % 2].run();
+            sides[1 - round % 2].run();
         }
     }
     assert_eq!(cluster.leader(), leader, "somebody else came to lead meanwhile");
@@ -99,23 +144,24 @@ fn sign_in(cluster: &Cluster, count: usize) -> Vec<String> {
 }
 
 fn report(rows: &[Row]) {
-    let mut table = Table::new(&["at once, through a", "writes/s", "p50", "p99", "etcd", "p50", "p99", "ratio"]);
-    let of = |found: &[Found], value: fn(&Found) -> f64| median(found.iter().map(value));
-    let ms = |us: f64| format!("{:.1} ms", us / 1_000.0);
-    let cells = |found: &[Found]| {
-        [thousands(of(found, |f| f.per_second)), ms(of(found, |f| f.p50_us)), ms(of(found, |f| f.p99_us))]
-    };
+    let mut table = Table::new(&["at once, through a", "writes/s", "p50", "p99", "CPU/write", "ratio"]);
     let mut ratios = Vec::new();
-    for Row { name, ours: (_, ours), theirs } in rows {
+    for Row { name, ours, theirs } in rows {
         let mut row = vec![name.clone()];
-        row.extend(cells(ours));
-        if let Some((_, theirs)) = theirs {
-            let ratio = |value: fn(&Found) -> f64| median(ours.iter().zip(theirs).map(|(o, t)| value(o) / value(t)));
-            row.extend(cells(theirs));
-            row.push(format!("{:.2}", ratio(|f| f.per_second)));
-            ratios.push((name, ratio(|f| f.per_second), ratio(|f| f.p99_us)));
-        }
+        row.extend(ours.cells());
+        let Some(theirs) = theirs else {
+            table.row(row);
+            continue;
+        };
+        let ratio = |value: fn(&Round) -> f64| {
+            median(ours.rounds.iter().zip(&theirs.rounds).map(|(ours, theirs)| value(ours) / value(theirs)))
+        };
+        row.push(format!("{:.2}", ratio(|r| r.found.per_second)));
         table.row(row);
+        let mut row = vec![format!("{name}, etcd")];
+        row.extend(theirs.cells());
+        table.row(row);
+        ratios.push((name, ratio(|r| r.found.per_second), ratio(|r| r.found.p99_us)));
     }
     table.print();
     for (name, rate, p99) in ratios {

@@ -116,6 +116,11 @@ impl Cluster {
         Self { places, nodes: [Some(first), Some(second), Some(third)] }
     }
 
+    /// The processes that run.
+    pub fn pids(&self) -> Vec<u32> {
+        self.nodes.iter().flatten().map(Node::pid).collect()
+    }
+
     /// Which of them leads.
     pub fn leader(&self) -> usize {
         let begun = Instant::now();

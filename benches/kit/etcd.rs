@@ -75,6 +75,11 @@ impl Etcd {
         self.members[at].client
     }
 
+    /// The processes that run.
+    pub fn pids(&self) -> Vec<u32> {
+        self.members.iter().filter_map(|member| member.process.as_ref().map(Child::id)).collect()
+    }
+
     /// Which of them leads.
     pub fn leader(&self) -> usize {
         let begun = Instant::now();

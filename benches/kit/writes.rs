@@ -19,7 +19,7 @@ use super::load::Found;
 /// The part's name.
 pub const PART: &str = "writes";
 /// How long it warms up before anything counts.
-const WARM_UP: Duration = Duration::from_millis(500);
+pub const WARM_UP: Duration = Duration::from_millis(500);
 /// A reply that takes longer is a failure of the bench.
 const REPLY_WITHIN: Duration = Duration::from_secs(10);
 /// Bytes of a session's value, about, and of what is put into etcd.
