@@ -10,43 +10,26 @@ mod kit;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kit::child::{self, Part};
+use kit::child;
 use kit::figures::median;
+use kit::fill::{self, ROOMY, sid, value};
 use kit::node::{Node, Scratch, free_address, rss_bytes};
 use kit::table::{Bound, Table, aim, thousands, title};
-use serde::{Deserialize, Serialize};
-use sojourn::clock::SystemClock;
-use sojourn::log::Log as _;
-use sojourn::raft::{RaftLog, Settings};
-use sojourn::state::{Begin, Forgiven, Key, Op, Outcome, Proof, SignedIn, State};
 
 const SIZES: [usize; 2] = [100_000, 1_000_000];
 const STARTS: usize = 3;
-/// Bytes of a session's value.
-const VALUE: usize = 300;
-/// What lets a million sessions in.
-const ROOMY: [(&str, &str); 1] = [("SOJOURN_SESSIONS_MEMORY_MAX", "4GiB")];
 /// How long after being ready a process has settled.
 const SETTLED: Duration = Duration::from_secs(3);
-const FEED: &str = "feed";
 
 fn main() {
     match child::part().as_deref() {
-        Some(FEED) => feed(),
+        Some(fill::PART) => fill::play(),
         _ => measure(),
     }
-}
-
-/// Where to put how many sessions.
-#[derive(Serialize, Deserialize)]
-struct Feed {
-    dir: PathBuf,
-    sessions: usize,
 }
 
 /// What was measured for one number of sessions.
@@ -108,15 +91,13 @@ fn footprint(scratch: &Scratch) -> f64 {
 fn restarted(scratch: &Scratch, sessions: usize, idle: f64) -> Found {
     let dir = scratch.path(&format!("node-{sessions}"));
     let begun = Instant::now();
-    let mut part = Part::start(FEED, &Feed { dir: dir.clone(), sessions });
-    let held: u64 = part.hear();
-    drop(part);
-    eprintln!("  {} sessions begun in {:.1} s", thousands(held as f64), begun.elapsed().as_secs_f64());
+    fill::begin(&dir, sessions);
+    eprintln!("  {} sessions begun in {:.1} s", thousands(sessions as f64), begun.elapsed().as_secs_f64());
     let mut ready = Vec::new();
     let mut rss = Vec::new();
-    Node::with(&dir, &ROOMY).kill();
+    Node::with(&dir, &[ROOMY]).kill();
     for _ in 0..STARTS {
-        let node = Node::with(&dir, &ROOMY);
+        let node = Node::with(&dir, &[ROOMY]);
         ready.push(node.ready_after.as_secs_f64() * 1_000.0);
         std::thread::sleep(SETTLED);
         rss.push(rss_bytes(node.pid()) as f64);
@@ -133,66 +114,6 @@ fn restarted(scratch: &Scratch, sessions: usize, idle: f64) -> Found {
     };
     let _ = fs::remove_dir_all(&dir);
     found
-}
-
-/// The part that begins sessions: many at once, so that the log takes them in large groups.
-fn feed() {
-    const AT_ONCE: usize = 4_096;
-    let Feed { dir, sessions } = child::told();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    let held = runtime.block_on(async {
-        fs::create_dir_all(&dir).expect("a directory");
-        let state = Arc::new(State::open(&dir).expect("the state opens"));
-        let settings = Settings::alone("0123456789abcdef0123456789abcdef");
-        let log = RaftLog::open(&dir, state.clone(), Arc::new(SystemClock), settings).await.expect("the log opens");
-        let mut lanes = tokio::task::JoinSet::new();
-        for lane in 0..AT_ONCE {
-            let log = log.clone();
-            lanes.spawn(async move {
-                for number in (lane..sessions).step_by(AT_ONCE) {
-                    let outcome = log.submit(Op::Begin(Box::new(session(number)))).await.expect("acknowledged");
-                    assert!(matches!(outcome, Outcome::Session(_)), "{outcome:?}");
-                }
-            });
-        }
-        while let Some(lane) = lanes.join_next().await {
-            lane.expect("all are acknowledged");
-        }
-        sessions
-    });
-    child::tell(&held);
-    // what was acknowledged is on disk; nobody says goodbye
-    std::process::abort();
-}
-
-fn session(number: usize) -> Begin {
-    // as the binary names people and sessions: a UUID, and 32 characters of base64url
-    let user = format!("0199a1b2-c3d4-7{:03x}-8abc-{number:012x}", number % 4_096);
-    Begin {
-        key: Key::session("sess:", &sid(number)),
-        value: value(&user).into(),
-        signed: Some(SignedIn { user, epoch: 0, proof: Proof::Password, own: [number as u8; 16] }),
-        idle_ms: 86_400_000,
-        lifetime_ms: 30 * 86_400_000,
-        remember: true,
-        address: format!("192.0.{}.{}", number / 256 % 256, number % 256),
-        agent: "Firefox on Linux".to_owned(),
-        replaces: None,
-        per_user_max: 100,
-        budget: None,
-        forgiven: Forgiven::default(),
-    }
-}
-
-fn sid(number: usize) -> String {
-    format!("{:032}", number as u128 * 79_228_162_514_264_337_593_543_950_319_u128 % 10_u128.pow(32))
-}
-
-/// A session's value of the usual shape, [`VALUE`] bytes long.
-fn value(user: &str) -> String {
-    let cookie = r#"{"originalMaxAge":2592000000,"expires":"2026-11-21T03:48:29.498Z","httpOnly":true,"path":"/"}"#;
-    let begins = format!(r#"{{"cookie":{cookie},"passport":{{"user":"{user}"}},"filler":""#);
-    format!("{begins}{}\"}}", "x".repeat(VALUE - begins.len() - 2))
 }
 
 /// The peer: a Redis that keeps nothing on disk.

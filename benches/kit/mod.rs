@@ -8,7 +8,11 @@
 #![allow(dead_code)]
 
 pub mod child;
+pub mod cluster;
+pub mod etcd;
 pub mod figures;
+pub mod fill;
 pub mod load;
 pub mod node;
 pub mod table;
+pub mod writes;

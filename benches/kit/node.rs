@@ -30,11 +30,16 @@ impl Node {
 
     /// The same, with settings from the environment.
     pub fn with(data: &Path, settings: &[(&str, &str)]) -> Self {
-        let address = free_address();
+        Self::at(data, free_address(), settings, &[])
+    }
+
+    /// The same, with its HTTP door at an address, and with more arguments.
+    pub fn at(data: &Path, address: SocketAddr, settings: &[(&str, &str)], args: &[&str]) -> Self {
         let begun = Instant::now();
         let log = fs::File::create(data.with_extension("log")).expect("a file for the node's log");
         let process = Command::new(env!("CARGO_BIN_EXE_sojourn"))
             .args(["serve", "--data", &data.display().to_string(), "--listen", &address.to_string()])
+            .args(args)
             .env("SOJOURN_METRICS_LISTEN", free_address().to_string())
             .env("SOJOURN_CLUSTER_LISTEN", "127.0.0.1:0")
             .envs(settings.iter().copied())
@@ -153,8 +158,22 @@ pub fn reader(address: SocketAddr, cookie: &str) -> (Person, String) {
 
 /// Bytes of memory that a process holds.
 pub fn rss_bytes(pid: u32) -> u64 {
+    status_bytes(pid, "VmRSS:")
+}
+
+/// The most that it held since [`forget_peak`].
+pub fn peak_bytes(pid: u32) -> u64 {
+    status_bytes(pid, "VmHWM:")
+}
+
+/// What a process holds now is the most that it ever held.
+pub fn forget_peak(pid: u32) {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("the process is ours");
+}
+
+fn status_bytes(pid: u32, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process lives");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux says how much");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux says how much");
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1_024
 }
 

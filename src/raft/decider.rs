@@ -38,10 +38,17 @@ const RECORD_BYTES: usize = 4 << 20;
 /// Bytes of sessions that one Op touches, about, and how many: a touch writes each as a whole.
 const LOT_BYTES: usize = 1 << 20;
 const LOT_MAX: usize = 512;
-/// Records that may be on their way at once.
-const FLIGHTS_MAX: usize = 128;
+/// Records that may be on their way at once. The log lands them in order, so that one that departs earlier lands no
+/// sooner; and a record of many Ops costs all nodes little more than one of a single Op.
+const FLIGHTS_MAX: usize = 2;
 /// Bytes of them: no further one departs when they have as many.
 const FLYING_BYTES: usize = 64 << 20;
+/// How long the next record waits, after one has landed, for those who were answered to come again; and how many they
+/// must have been. Whoever writes alone waits for nobody.
+const GATHER: Duration = Duration::from_millis(1);
+const GATHER_MIN: usize = 8;
+/// How often it is looked who waits while no further record may depart, and who has waited too long.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long nothing is proposed after something was not taken.
 const REST: Duration = Duration::from_millis(10);
 /// How long an Op waits for a leader that may decide.
@@ -133,6 +140,10 @@ pub struct Decider {
     pub flying: usize,
     /// Nothing departs before: what was proposed last was not taken.
     pub rests_until: Option<Instant>,
+    /// How many Ops are worth waiting for, and until when; while they are, nothing departs.
+    pub gathers: Option<(usize, Instant)>,
+    /// When it was last looked whether somebody has waited too long.
+    pub looked_at: Instant,
 }
 
 impl Decider {
@@ -145,12 +156,19 @@ impl Decider {
         let (mut open, mut led) = (true, true);
         while open || !waiting.is_empty() || !flights.is_empty() {
             let left = self.rest_left();
+            let may_depart = flights.len() < FLIGHTS_MAX;
             tokio::select! {
                 biased;
                 Some(flight) = flights.next() => self.land(flight, &mut held, &mut waiting),
-                got = queue.recv_many(&mut arrived, BATCH_MAX), if open && waiting.len() < QUEUE_MAX => open = got > 0,
+                got = queue.recv_many(&mut arrived, BATCH_MAX), if open && may_depart && waiting.len() < QUEUE_MAX => {
+                    open = got > 0;
+                }
                 changed = self.tenure.changed(), if led => led = changed.is_ok(),
-                () = tokio::time::sleep(left), if !waiting.is_empty() => {}
+                () = tokio::time::sleep(left.min(LOOK_EVERY)), if !may_depart => {
+                    let room = QUEUE_MAX.saturating_sub(waiting.len());
+                    arrived.extend(std::iter::from_fn(|| queue.try_recv().ok()).take(room));
+                }
+                () = tokio::time::sleep(left), if may_depart && !waiting.is_empty() => {}
             }
             waiting.extend(arrived.drain(..));
             if !led {
@@ -160,11 +178,12 @@ impl Decider {
             // said before it looks whether it may decide: whoever ends the tenure and then finds it idle can be sure
             self.rest(waiting.is_empty() && flights.is_empty());
             while flights.len() < FLIGHTS_MAX
+                && !self.gathers(waiting.len())
                 && let Some(flight) = self.depart(&mut waiting, &mut held).await
             {
                 flights.push(flight);
             }
-            refuse_the_impatient(&mut waiting);
+            self.refuse_the_impatient(&mut waiting);
             if self.tenure.borrow().is_none() {
                 waiting.drain(..).for_each(|job| self.send_on(job));
             }
@@ -175,8 +194,34 @@ impl Decider {
 
     /// How long to wait until something may depart, or has waited too long.
     fn rest_left(&self) -> Duration {
-        let left = self.rests_until.map(|until| until.saturating_duration_since(Instant::now()));
-        left.filter(|left| !left.is_zero()).unwrap_or(PATIENCE / 4)
+        let now = Instant::now();
+        let untils = self.rests_until.into_iter().chain(self.gathers.map(|(_, until)| until));
+        untils.map(|until| until.saturating_duration_since(now)).min().unwrap_or(PATIENCE / 4)
+    }
+
+    /// Whether more Ops than wait are expected at any moment.
+    fn gathers(&mut self, waiting: usize) -> bool {
+        let gathers = self.gathers.is_some_and(|(wanted, until)| waiting < wanted && Instant::now() < until);
+        if !gathers {
+            self.gathers = None;
+        }
+        gathers
+    }
+
+    fn refuse_the_impatient(&mut self, waiting: &mut VecDeque<Job>) {
+        let now = Instant::now();
+        if now.duration_since(self.looked_at) < LOOK_EVERY {
+            return;
+        }
+        self.looked_at = now;
+        for _ in 0..waiting.len() {
+            let Some(job) = waiting.pop_front() else { break };
+            if now.duration_since(job.since) > PATIENCE {
+                job.refuse(Error::NotDone("no leader decides at the moment".into()));
+            } else {
+                waiting.push_back(job);
+            }
+        }
     }
 
     fn rest(&self, rests: bool) {
@@ -203,7 +248,11 @@ impl Decider {
         held: &mut HashSet<Key>,
     ) -> Option<BoxFuture<'static, Flight>> {
         let term = (*self.tenure.borrow_and_update())?;
-        if self.flying >= FLYING_BYTES || self.rests_until.is_some_and(|until| Instant::now() < until) {
+        if self.rests_until.is_some_and(|until| Instant::now() < until) {
+            return None;
+        }
+        self.rests_until = None;
+        if self.flying >= FLYING_BYTES {
             return None;
         }
         let generation = self.state.generation();
@@ -272,6 +321,9 @@ impl Decider {
         }
         match flight.landing {
             Landing::Applied(applied) => {
+                if flight.jobs.len() >= GATHER_MIN {
+                    self.gathers = Some((flight.jobs.len() / 2, Instant::now() + GATHER));
+                }
                 let index = applied.index;
                 let mut users = applied.users.into_iter();
                 for ((job, outcome), changed) in flight.jobs.into_iter().zip(flight.changes) {
@@ -341,17 +393,6 @@ pub fn lots(keys: Vec<Key>, entries: &Entries) -> Vec<Vec<Key>> {
         left -= bytes;
     }
     lots
-}
-
-fn refuse_the_impatient(waiting: &mut VecDeque<Job>) {
-    for _ in 0..waiting.len() {
-        let Some(job) = waiting.pop_front() else { break };
-        if job.since.elapsed() > PATIENCE {
-            job.refuse(Error::NotDone("no leader decides at the moment".into()));
-        } else {
-            waiting.push_back(job);
-        }
-    }
 }
 
 #[cfg(test)]

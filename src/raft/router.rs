@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver as _;
-use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Raft;
 use super::decider::{self, Decided, Job, PATIENCE};
@@ -24,7 +24,13 @@ use crate::planted::{self, Bug};
 use crate::state::Op;
 
 /// Ops that are sent in one question.
-const BATCH_MAX: usize = 256;
+const BATCH_MAX: usize = 512;
+/// Questions with Ops that may be under way at once, unless they take longer than that: one Op may have to wait for
+/// another, and those behind it need not.
+const QUESTIONS: usize = 1;
+const TURN_WITHIN: Duration = Duration::from_millis(10);
+/// How long the next question waits for more Ops.
+const GATHER: Duration = Duration::from_millis(1);
 /// How long the leader may take over them: longer than it lets an Op wait.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// How long what the leader decided may take to get here.
@@ -45,13 +51,21 @@ pub struct Router {
     pub back: mpsc::WeakSender<Job>,
     /// The term in which this node may decide.
     pub tenure: watch::Receiver<Option<u64>>,
+    /// How many Ops the last question carried.
+    pub shared: usize,
 }
 
 impl Router {
     /// Works until nobody can send jobs any more.
     pub async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut batch = Vec::new();
-        while jobs.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        let room = Arc::new(Semaphore::new(QUESTIONS));
+        loop {
+            // whoever comes while a question is under way shares the next one
+            let turn = timeout(TURN_WITHIN, room.clone().acquire_owned()).await.ok();
+            if !self.gather(&mut jobs, &mut batch).await {
+                return;
+            }
             if self.has_stopped() {
                 jobs.close();
                 batch.drain(..).for_each(|job| job.refuse(decider::stopped()));
@@ -70,8 +84,29 @@ impl Router {
                 continue;
             };
             let link = self.links.to(leader, &member, Lane::Log);
-            tokio::spawn(self.clone().bring(batch, link));
+            let brought = self.clone().bring(batch, link);
+            tokio::spawn(async move {
+                brought.await;
+                drop(turn);
+            });
         }
+    }
+
+    /// Takes what waits, and a little later what those bring who were answered with the last question: as many as half
+    /// of those who shared it are worth waiting for. False when nobody can send jobs any more.
+    async fn gather(&mut self, jobs: &mut mpsc::Receiver<Job>, batch: &mut Vec<Job>) -> bool {
+        if jobs.recv_many(batch, BATCH_MAX).await == 0 {
+            return false;
+        }
+        let until = Instant::now() + GATHER;
+        while batch.len() < self.shared / 2 {
+            match timeout_at(until, jobs.recv_many(batch, BATCH_MAX - batch.len())).await {
+                Ok(got) if got > 0 => {}
+                _ => break,
+            }
+        }
+        self.shared = batch.len();
+        true
     }
 
     /// Whether the log has ended: nobody tells terms any more.

@@ -142,6 +142,8 @@ impl Core {
             elsewhere: wires.elsewhere.downgrade(),
             flying: 0,
             rests_until: None,
+            gathers: None,
+            looked_at: tokio::time::Instant::now(),
         }
     }
 
@@ -154,6 +156,7 @@ impl Core {
             here: wires.queue.clone(),
             back: wires.elsewhere.downgrade(),
             tenure: wires.tenure.clone(),
+            shared: 0,
         }
     }
 }

@@ -33,6 +33,9 @@ pub const PURGE_ROWS: u64 = 5_000;
 
 /// How long the writer looks out for the next wish before it sleeps.
 const LOOKOUT: Duration = Duration::from_micros(100);
+/// How often in a row it may be in vain, and how many wishes are slept for then.
+const IN_VAIN_MAX: u32 = 3;
+const LEFT_ALONE: u32 = 30;
 
 /// What the writer is asked for.
 pub enum Wish {
@@ -114,6 +117,8 @@ pub struct Writer {
     /// The indexes that have rows, those not yet purged included.
     rows: Range<u64>,
     purged: Option<LogId>,
+    /// How often looking out for the next wish was in vain.
+    in_vain: u32,
     /// What the file says of them.
     written_purged: Option<LogId>,
     written_committed: Option<LogId>,
@@ -134,7 +139,7 @@ impl Writer {
         let rows = purged.next_index()..last.next_index();
         let (commits, mark) = written;
         let (written_purged, written_committed) = (purged, committed);
-        Self { shared, wishes, database, rows, purged, written_purged, written_committed, commits, mark }
+        Self { shared, wishes, database, rows, purged, in_vain: 0, written_purged, written_committed, commits, mark }
     }
 
     /// Works until the store is closed or its last handle is gone.
@@ -172,14 +177,23 @@ impl Writer {
     /// The next wish if it comes at once. Whoever writes one thing after another has the next ready sooner than a
     /// sleeping thread would wake, so it is looked for a little longer before this one sleeps.
     fn expected(&mut self) -> Option<Wish> {
+        // where looking out was in vain lately it is left alone for a while: others can use the core
+        if self.in_vain >= IN_VAIN_MAX {
+            self.in_vain -= 1;
+            return None;
+        }
         let until = Instant::now() + LOOKOUT;
         while Instant::now() < until {
             match self.wishes.try_recv() {
-                Ok(wish) => return Some(wish),
+                Ok(wish) => {
+                    self.in_vain = 0;
+                    return Some(wish);
+                }
                 Err(mpsc::error::TryRecvError::Disconnected) => return None,
                 Err(mpsc::error::TryRecvError::Empty) => std::thread::yield_now(),
             }
         }
+        self.in_vain = if self.in_vain + 1 < IN_VAIN_MAX { self.in_vain + 1 } else { IN_VAIN_MAX + LEFT_ALONE };
         None
     }
 
