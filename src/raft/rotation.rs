@@ -79,8 +79,12 @@ impl RaftLog {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         let told = self.tell_keys(self.members.all().into_iter().map(|(id, member, _)| (id, member)).collect()).await;
+        let waits_for = self.rotation_waits_for().await;
+        if waits_for.is_empty() && !self.has_turned_to(&rotation.to) {
+            return Err(Error::NotDone("the rotation is under way still\nhint: give the command again".into()));
+        }
         let set_on = told.iter().filter(|(.., keys)| keys.as_ref().is_some_and(|keys| keys.is_set));
-        Ok(Rotated { set_on: set_on.map(|(id, ..)| *id).collect(), waits_for: self.rotation_waits_for().await })
+        Ok(Rotated { set_on: set_on.map(|(id, ..)| *id).collect(), waits_for })
     }
 
     async fn begin_rotation(&self) -> Result<Rotation> {
