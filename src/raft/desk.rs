@@ -3,27 +3,25 @@
 //! Whoever got past the door holds a key that is pinned; here it is compared with who the question claims to come from
 //! and whom it was meant for, again for each question, so that a node that was removed is cut off in mid-connection.
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::raft::{AppendEntriesRequest, TransferLeaderRequest, VoteRequest};
-use serde::{Serialize, de::DeserializeOwned};
-use tokio::io::AsyncWriteExt as _;
+use serde::Serialize;
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 use super::decider::{Decided, Job, Queue};
 use super::farewell::Farewells;
+use super::gate::Gate;
+use super::incoming::{Partial, read, receive};
 use super::introductions::{Introductions, Whose};
 use super::join::{Candidate, Welcome};
 use super::logtime::LogTime;
@@ -37,14 +35,11 @@ use super::peers::messages::{Fate, ReadAnswer, ReadQuestion, Status};
 use super::peers::porch::Heard;
 use super::peers::routes;
 use super::peers::tls::Guests;
-use super::peers::token::pass;
-use super::rotation;
-use super::secrets::Secrets;
-use super::types::{NodeId, SnapshotMeta, TypeConfig, Vote};
+use super::types::{NodeId, TypeConfig, Vote};
 use super::{Raft, blocking};
 use crate::error::{Error, Result};
 use crate::random;
-use crate::state::{Key, Op, Outcome, State, codec, snapshot};
+use crate::state::{Op, Outcome, codec, snapshot};
 
 /// Most bytes of a question that carries entries of the log.
 const ENTRIES_MAX: usize = 64 << 20;
@@ -52,11 +47,6 @@ const ENTRIES_MAX: usize = 64 << 20;
 const QUESTION_MAX: usize = 8 << 20;
 /// Most bytes of a question that says no more than who somebody is.
 const SMALL_MAX: usize = 64 << 10;
-/// Most bytes of what stands in front of a snapshot.
-const HEAD_MAX: u32 = 1 << 20;
-
-/// How long a question may take to arrive, and how long a snapshot may pause on its way.
-const READ_WITHIN: Duration = Duration::from_secs(20);
 
 /// How long a wish is said again while nobody does anything about it, and how often.
 const GRANTED_WITHIN: Duration = Duration::from_secs(10);
@@ -110,7 +100,7 @@ impl door::Desk for Desk {
                 routes::READ | routes::OPS | routes::WISH | routes::REMOVED | routes::KEYS | routes::KNOWS
                     if from.is_none() =>
                 {
-                    Err(forbidden("no member of this cluster".into()))
+                    Err(Refusal::forbidden("no member of this cluster".into()))
                 }
                 routes::APPEND => self.append(from, body).await,
                 routes::VOTE => self.vote(from, body).await,
@@ -138,15 +128,15 @@ impl Desk {
         let said = |name: &str| question.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let cluster = &self.cluster.1;
         if said(CLUSTER) != cluster {
-            return Err(forbidden(format!("this is a node of cluster {cluster}, not of {}", said(CLUSTER))));
+            return Err(Refusal::forbidden(format!("this is a node of cluster {cluster}, not of {}", said(CLUSTER))));
         }
         if said(TO) != self.id.to_string() {
-            return Err(forbidden(format!("this is node {}, not {}", self.id, said(TO))));
+            return Err(Refusal::forbidden(format!("this is node {}, not {}", self.id, said(TO))));
         }
         match self.introductions.whose(caller).await {
             Some(Whose::Of(id)) => Ok(Some(id)),
             Some(Whose::OfAnybody) => Ok(None),
-            None => Err(forbidden("no member of this cluster".into())),
+            None => Err(Refusal::forbidden("no member of this cluster".into())),
         }
     }
 
@@ -178,7 +168,7 @@ impl Desk {
     async fn snapshot(&self, from: Option<NodeId>, body: Incoming) -> Answered {
         let path = self.snapshots.join(format!("incoming-{}.partial", random::token::<9>()));
         let partial = Partial(path.clone());
-        let (vote, meta) = receive(body, &partial.0).await.map_err(|e| failed(&e))?;
+        let (vote, meta) = receive(body, &partial.0).await.map_err(|e| Refusal::failed(&e))?;
         is_of(from, &vote)?;
         let file = path.clone();
         blocking(move || snapshot::check(&file)).await.map_err(|e| unsound(&e))?;
@@ -190,9 +180,10 @@ impl Desk {
         let question: ReadQuestion = read(body, QUESTION_MAX).await?;
         // before its tenure a leader may not know yet what time it is
         if self.tenure.borrow().is_none() {
-            return Err(not_now(&"this node does not lead"));
+            return Err(Refusal::not_now(&"this node does not lead"));
         }
-        let linearizer = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await.map_err(|e| not_now(&e))?;
+        let linearizer =
+            self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await.map_err(|e| Refusal::not_now(&e))?;
         if let Some(from) = from {
             self.time.note_wall(from, question.wall_ms);
         }
@@ -221,7 +212,7 @@ impl Desk {
     /// What the holder of a live token is told; members know it.
     fn welcome(&self, caller: &PublicKey) -> Answered {
         if self.members.holder(caller).is_some() {
-            return Err(forbidden("a member joins no more".into()));
+            return Err(Refusal::forbidden("a member joins no more".into()));
         }
         self.gate.is_open_to(caller)?;
         Ok(encoded(&Welcome { secret: self.gate.secrets.secret(), cluster: self.cluster.0 }))
@@ -236,12 +227,12 @@ impl Desk {
         }
         self.gate.is_open_to(&caller)?;
         let (job, used) = Job::new(Op::Use(self.gate.pass(&caller)));
-        self.strays.try_send(job).map_err(|_| not_now(&"too many writes wait"))?;
+        self.strays.try_send(job).map_err(|_| Refusal::not_now(&"too many writes wait"))?;
         match used.await {
             Ok(Ok(Decided { outcome: Outcome::Done, .. })) => {}
-            Ok(Ok(_)) => return Err(forbidden("the join token is used up".into())),
-            Ok(Err(e)) => return Err(not_now(&e)),
-            Err(e) => return Err(not_now(&e)),
+            Ok(Ok(_)) => return Err(Refusal::forbidden("the join token is used up".into())),
+            Ok(Err(e)) => return Err(Refusal::not_now(&e)),
+            Err(e) => return Err(Refusal::not_now(&e)),
         }
         tracing::info!(node = id, address = member.address, "a node joins");
         self.granted(Wish::Join { id, member, authority }).await
@@ -291,13 +282,13 @@ impl Desk {
 
     async fn try_granted(&self, wish: Wish) -> Answered {
         let leader = self.raft.metrics().borrow_watched().current_leader;
-        let leader = leader.ok_or_else(|| not_now(&"no leader is known at the moment"))?;
+        let leader = leader.ok_or_else(|| Refusal::not_now(&"no leader is known at the moment"))?;
         if leader == self.id {
             return told(self.membership().grant(wish).await);
         }
-        let member = self.members.get(leader).ok_or_else(|| not_now(&"the leader is no member"))?;
+        let member = self.members.get(leader).ok_or_else(|| Refusal::not_now(&"the leader is no member"))?;
         let link = self.links.to(leader, &member, Lane::Log);
-        link.call::<_, ()>(routes::WISH, &wish).await.map(|()| encoded(&())).map_err(|e| not_now(&e))
+        link.call::<_, ()>(routes::WISH, &wish).await.map(|()| encoded(&())).map_err(|e| Refusal::not_now(&e))
     }
 
     fn status(&self) -> Status {
@@ -317,109 +308,12 @@ pub fn status_of(raft: &Raft) -> Status {
     }
 }
 
-/// Lets in members, and the holders of join tokens that live.
-#[derive(Clone)]
-pub struct Gate {
-    pub members: Arc<Members>,
-    pub state: Arc<State>,
-    pub time: Arc<LogTime>,
-    pub secrets: Arc<Secrets>,
-}
-
-impl Gate {
-    /// Where the log keeps the token of this key.
-    fn pass(&self, key: &PublicKey) -> Key {
-        Key::join(&pass(&self.secrets.authority(), key))
-    }
-
-    /// Refuses whoever's token died since they came in, and everybody while the secret is rotated: what they would be
-    /// given is not good for long.
-    fn is_open_to(&self, key: &PublicKey) -> Result<(), Refusal> {
-        if rotation::under_way(&self.state).is_some() {
-            let why = "the cluster's secret is being rotated\nhint: `sojourn cluster status` says which node that waits for; \
-                       make a new token then";
-            return Err(not_now(&why));
-        }
-        if self.may_join(key) { Ok(()) } else { Err(forbidden("the join token is good no more".into())) }
-    }
-}
-
-impl Guests for Gate {
-    fn is_member(&self, key: &PublicKey) -> bool {
-        // one who is lost, or new, asks others about whom it does not know, before it hears them
-        self.members.is_lost() || self.members.expects_anybody() || self.members.holder(key).is_some()
-    }
-
-    fn may_join(&self, key: &PublicKey) -> bool {
-        let held = self.state.generation().entries.get(&self.pass(key));
-        held.is_some_and(|entry| entry.is_live(self.time.now()))
-    }
-}
-
 fn told(granted: Result<()>) -> Answered {
     granted.map(|()| encoded(&())).map_err(|e| match e {
         Error::Conflict(why) => Refusal { status: StatusCode::CONFLICT, why },
         Error::NotFound(what) => Refusal { status: StatusCode::NOT_FOUND, why: format!("{what} not found") },
-        other => not_now(&other),
+        other => Refusal::not_now(&other),
     })
-}
-
-/// A file that is removed unless somebody took it away.
-struct Partial(PathBuf);
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        // an installed snapshot was renamed: then there is nothing to remove
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-/// Writes a snapshot's bytes to `path`, durably, and answers what stood in front of them.
-async fn receive(mut body: Incoming, path: &std::path::Path) -> io::Result<(Vote, SnapshotMeta)> {
-    let mut head = Vec::new();
-    let mut wanted = None;
-    let mut file = tokio::fs::File::create(path).await?;
-    let silent = |_| io::Error::from(io::ErrorKind::TimedOut);
-    while let Some(frame) = timeout(READ_WITHIN, body.frame()).await.map_err(silent)? {
-        let Ok(mut data) = frame.map_err(io::Error::other)?.into_data() else { continue };
-        while !data.is_empty() {
-            let missing = wanted.unwrap_or(4_usize).saturating_sub(head.len());
-            if missing > 0 {
-                let taken = missing.min(data.len());
-                head.extend_from_slice(&data[..taken]);
-                data.advance(taken);
-            } else {
-                file.write_all(&data).await?;
-                break;
-            }
-            if wanted.is_none() && head.len() == 4 {
-                let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
-                if length == 0 || length > HEAD_MAX {
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, "a snapshot without a head"));
-                }
-                wanted = Some(4 + length as usize);
-            }
-        }
-    }
-    file.sync_all().await?;
-    if wanted != Some(head.len()) {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a snapshot that broke off"));
-    }
-    codec::decode(&head[4..])
-}
-
-async fn read<T: DeserializeOwned>(body: Incoming, most: usize) -> Result<T, Refusal> {
-    let malformed = |why: String| Refusal { status: StatusCode::BAD_REQUEST, why };
-    let body = match timeout(READ_WITHIN, Limited::new(body, most).collect()).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(e)) if e.is::<LengthLimitError>() => {
-            let why = format!("a question of more than {most} bytes");
-            return Err(Refusal { status: StatusCode::PAYLOAD_TOO_LARGE, why });
-        }
-        Ok(Err(e)) => return Err(malformed(e.to_string())),
-        Err(_) => return Err(Refusal { status: StatusCode::REQUEST_TIMEOUT, why: "a question without an end".into() }),
-    };
-    codec::decode(&body).map_err(|e| malformed(e.to_string()))
 }
 
 fn encoded<T: Serialize>(answer: &T) -> Bytes {
@@ -427,14 +321,14 @@ fn encoded<T: Serialize>(answer: &T) -> Bytes {
 }
 
 fn answered<T: Serialize, E: std::fmt::Display>(answer: Result<T, E>) -> Answered {
-    answer.map(|answer| encoded(&answer)).map_err(|e| failed(&e))
+    answer.map(|answer| encoded(&answer)).map_err(|e| Refusal::failed(&e))
 }
 
 /// Nobody campaigns or appends in another's name.
 fn is_of(from: Option<NodeId>, vote: &Vote) -> Result<(), Refusal> {
     let claimed = vote.leader_id.voted_for;
     match from {
-        Some(from) if from != claimed => Err(forbidden(format!("node {from} speaks as node {claimed}"))),
+        Some(from) if from != claimed => Err(Refusal::forbidden(format!("node {from} speaks as node {claimed}"))),
         _ => Ok(()),
     }
 }
@@ -442,17 +336,4 @@ fn is_of(from: Option<NodeId>, vote: &Vote) -> Result<(), Refusal> {
 fn unsound(why: &Error) -> Refusal {
     tracing::error!(%why, "the leader's snapshot is damaged; hint: `sojourn backup` has it written anew");
     Refusal { status: StatusCode::UNPROCESSABLE_ENTITY, why: format!("the snapshot is damaged: {why}") }
-}
-
-fn forbidden(why: String) -> Refusal {
-    tracing::warn!(why, "a peer was refused");
-    Refusal { status: StatusCode::FORBIDDEN, why }
-}
-
-fn not_now(why: &dyn std::fmt::Display) -> Refusal {
-    Refusal { status: StatusCode::SERVICE_UNAVAILABLE, why: why.to_string() }
-}
-
-fn failed(why: &dyn std::fmt::Display) -> Refusal {
-    Refusal { status: StatusCode::INTERNAL_SERVER_ERROR, why: why.to_string() }
 }

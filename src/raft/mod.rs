@@ -8,6 +8,8 @@ mod desk;
 mod farewell;
 mod files;
 mod freshness;
+mod gate;
+mod incoming;
 mod introductions;
 mod join;
 mod logtime;

@@ -7,9 +7,10 @@ use tokio::sync::{mpsc, watch};
 
 use super::Raft;
 use super::decider::{self, Decider, Job, Queue};
-use super::desk::{Desk, Gate};
+use super::desk::Desk;
 use super::farewell::Farewells;
 use super::freshness::Oracle;
+use super::gate::Gate;
 use super::introductions::Introductions;
 use super::logtime::LogTime;
 use super::members::Members;

@@ -57,6 +57,24 @@ pub struct Refusal {
     pub why: String,
 }
 
+impl Refusal {
+    /// It may not be asked, by whoever it is; said in the log.
+    pub fn forbidden(why: String) -> Self {
+        tracing::warn!(why, "a peer was refused");
+        Self { status: StatusCode::FORBIDDEN, why }
+    }
+
+    /// Later, perhaps.
+    pub fn not_now(why: &dyn std::fmt::Display) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, why: why.to_string() }
+    }
+
+    /// It went wrong here.
+    pub fn failed(why: &dyn std::fmt::Display) -> Self {
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, why: why.to_string() }
+    }
+}
+
 /// What answers peers.
 pub trait Desk: Send + Sync + 'static {
     /// As what whoever got past the handshake with this key is heard, if at all.
