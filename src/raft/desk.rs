@@ -41,7 +41,7 @@ use crate::error::{Error, Result};
 use crate::random;
 use crate::state::{Op, Outcome, codec, snapshot};
 
-/// Most bytes of a question that carries entries of the log.
+/// Most bytes of a question that carries entries of the log, or Ops: as many as share a question, each as large as can be.
 const ENTRIES_MAX: usize = 64 << 20;
 /// Most bytes of any other question.
 const QUESTION_MAX: usize = 8 << 20;
@@ -192,7 +192,7 @@ impl Desk {
 
     /// Has Ops decided that another node was asked for. Each has a fate of its own.
     async fn ops(&self, body: Incoming) -> Answered {
-        let ops: Vec<Op> = read(body, QUESTION_MAX).await?;
+        let ops: Vec<Op> = read(body, ENTRIES_MAX).await?;
         let fates = ops.into_iter().map(|op| async {
             let (job, decided) = Job::forwarded(op);
             if self.jobs.try_send(job).is_err() {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use arc_swap::ArcSwap;
 
@@ -29,6 +29,8 @@ pub struct Members {
     expects_anybody: AtomicBool,
     /// Held by whoever lets somebody in, or needs that nobody comes.
     pub changing: tokio::sync::Mutex<()>,
+    /// How often in a row a change was seen half done.
+    pub half_done: AtomicU32,
 }
 
 impl Members {
@@ -39,6 +41,7 @@ impl Members {
             is_lost: AtomicBool::new(true),
             expects_anybody: AtomicBool::new(false),
             changing: tokio::sync::Mutex::default(),
+            half_done: AtomicU32::new(0),
         }
     }
 

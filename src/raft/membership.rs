@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
+use openraft::{ChangeMembers, Instant as _};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
@@ -29,6 +30,10 @@ use crate::state::State;
 const CLOSE: u64 = 1_000;
 /// How long a new leader may take to come.
 const HAND_OVER_WITHIN: Duration = Duration::from_secs(5);
+/// A voter that was heard of no later than this may be handed the leadership: some heartbeats long.
+const HEARD_WITHIN: Duration = Duration::from_millis(300);
+/// For how many looks, a second apart, a change may be half done.
+const HALF_DONE_MAX: u32 = 5;
 /// How long a node that was removed may take to hear it, and how often it is told.
 const TOLD_WITHIN: Duration = Duration::from_secs(1);
 const TELL_TIMES: usize = 5;
@@ -149,33 +154,62 @@ impl Membership {
         led.map(|_| ()).map_err(|_| Error::NotDone(format!("node {id} did not come to lead")))
     }
 
-    /// Hands leadership to the voter that is nearest, if there is another.
+    /// Hands leadership to the voter that is nearest, if there is another that answers.
     ///
     /// # Errors
     /// `NotDone` when nobody took it.
     pub async fn hand_over(&self) -> Result<()> {
-        match self.nearest() {
-            Some(id) => self.transfer(id).await,
-            None => Ok(()),
-        }
+        let Some(nearest) = self.nearest() else { return Ok(()) };
+        self.raft.trigger().transfer_leader(nearest).await.map_err(|e| Error::broken("leadership", e))?;
+        // whoever took it: another one may have been quicker
+        let wait = self.raft.wait(Some(HAND_OVER_WITHIN));
+        let led = wait.metrics(|m| m.current_leader.is_some_and(|id| id != self.id), "another leader").await;
+        led.map(|_| ()).map_err(|_| Error::NotDone("nobody came to lead".into()))
     }
 
-    fn nearest(&self) -> Option<NodeId> {
+    /// The voter that has most of the log, among those that were heard of a moment ago.
+    pub(super) fn nearest(&self) -> Option<NodeId> {
         let metrics = self.raft.metrics();
         let seen = metrics.borrow_watched();
-        let matched = seen.replication.as_ref()?;
+        let (matched, heard) = (seen.replication.as_ref()?, seen.heartbeat.as_ref()?);
+        let is_there = |id: &NodeId| {
+            let at = heard.get(id).and_then(Option::as_ref);
+            at.is_some_and(|at| at.elapsed() < HEARD_WITHIN)
+        };
         let voters = self.members.voters();
-        let others = voters.into_iter().filter(|id| *id != self.id);
+        let others = voters.into_iter().filter(|id| *id != self.id && is_there(id));
         others.max_by_key(|id| matched.get(id).and_then(|log_id| log_id.as_ref().map(|id| id.index)))
     }
 
     /// Makes voters of learners that have caught up and want to vote. Only the leader finds any.
     pub async fn promote_who_caught_up(&self) {
+        self.finish_change().await;
         for id in self.caught_up() {
             match self.promote(id).await {
                 Ok(()) => tracing::info!(node = id, "a node that has caught up votes now"),
                 Err(e) => tracing::debug!(node = id, error = %e, "not a voter yet"),
             }
+        }
+    }
+
+    /// Finishes a change that somebody began and did not live to finish: two majorities are asked until then.
+    async fn finish_change(&self) {
+        let is_joint = {
+            let metrics = self.raft.metrics();
+            let seen = metrics.borrow_watched();
+            seen.membership_config.membership().get_joint_config().len() > 1
+        };
+        if !is_joint {
+            self.members.half_done.store(0, Ordering::Relaxed);
+            return;
+        }
+        // whoever began it is given a while
+        if self.members.half_done.fetch_add(1, Ordering::Relaxed) < HALF_DONE_MAX {
+            return;
+        }
+        match self.change(ChangeMembers::AddVoterIds(BTreeSet::new())).await {
+            Ok(()) => tracing::info!("a change of the membership that was left half done is through"),
+            Err(e) => tracing::debug!(error = %e, "a change of the membership is under way"),
         }
     }
 

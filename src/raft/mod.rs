@@ -77,6 +77,9 @@ type Raft = types::Raft<Machine>;
 /// How long a stopping node tries to leave a stamp behind.
 const LAST_STAMP_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long somebody waits for the fate of what they want written.
+const DECIDED_WITHIN: Duration = Duration::from_secs(5);
+
 /// How long what a stopping node decided may take to land.
 const LANDED_WITHIN: Duration = Duration::from_secs(2);
 
@@ -184,7 +187,9 @@ impl RaftLog {
             TrySendError::Full(_) => Error::NotDone("too many writes wait".into()),
             TrySendError::Closed(_) => decider::stopped(),
         })?;
-        decided.await.map_err(|_| Error::FateUnknown)?.map(|decided| decided.outcome)
+        // whoever does not wait any longer takes nothing back
+        let decided = tokio::time::timeout(DECIDED_WITHIN, decided).await.map_err(|_| Error::FateUnknown)?;
+        decided.map_err(|_| Error::FateUnknown)?.map(|decided| decided.outcome)
     }
 
     /// Whether this node may decide.

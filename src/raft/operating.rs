@@ -181,7 +181,9 @@ impl RaftLog {
     }
 
     fn another_voter(&self, leader: NodeId) -> Result<NodeId> {
-        let others = self.members.voters().into_iter().find(|id| *id != leader);
-        others.ok_or_else(|| Error::Conflict("there is no other voter".into()))
+        let (there, down): (Vec<_>, Vec<_>) =
+            self.members.voters().into_iter().filter(|id| *id != leader).partition(|id| !self.links.is_down(*id));
+        let another = there.into_iter().chain(down).next();
+        another.ok_or_else(|| Error::Conflict("there is no other voter".into()))
     }
 }

@@ -29,6 +29,8 @@ const BATCH_MAX: usize = 512;
 /// another, and those behind it need not.
 const QUESTIONS: usize = 1;
 const TURN_WITHIN: Duration = Duration::from_millis(10);
+/// However long they take, there are no more: the others wait in the queue.
+const QUESTIONS_MAX: usize = 16;
 /// How long the next question waits for more Ops.
 const GATHER: Duration = Duration::from_millis(1);
 /// How long the leader may take over them: longer than it lets an Op wait.
@@ -60,6 +62,7 @@ impl Router {
     pub async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut batch = Vec::new();
         let room = Arc::new(Semaphore::new(QUESTIONS));
+        let under_way = Arc::new(Semaphore::new(QUESTIONS_MAX));
         loop {
             // whoever comes while a question is under way shares the next one
             let turn = timeout(TURN_WITHIN, room.clone().acquire_owned()).await.ok();
@@ -85,9 +88,10 @@ impl Router {
             };
             let link = self.links.to(leader, &member, Lane::Log);
             let brought = self.clone().bring(batch, link);
+            let place = under_way.clone().acquire_owned().await;
             tokio::spawn(async move {
                 brought.await;
-                drop(turn);
+                drop((turn, place));
             });
         }
     }

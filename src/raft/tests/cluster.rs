@@ -17,6 +17,7 @@ use super::super::types::{TypeConfig, Vote};
 use super::super::{Bounds, RaftLog, Settings, Token, Welcome, Wish, prepare, welcome};
 use super::{NOW, begin, user};
 use crate::clock::ManualClock;
+use crate::error::Error;
 use crate::log::Log as _;
 use crate::state::{Key, Op, Outcome, State, UserChange, UserOutcome};
 
@@ -245,7 +246,7 @@ async fn whoever_has_the_secret_and_is_no_member_is_not_followed_by_a_node_that_
 async fn a_question_that_is_too_long_is_refused_though_a_member_asks_it() {
     let nodes = three().await;
     let link = nodes[1].log.links.to(nodes[0].log.node_id(), &nodes[0].log.own, Lane::Quick);
-    for (route, bytes) in [(routes::OPS, 9 << 20), (routes::READ, 9 << 20), (routes::KNOWS, 65 << 10)] {
+    for (route, bytes) in [(routes::OPS, 65 << 20), (routes::READ, 9 << 20), (routes::KNOWS, 65 << 10)] {
         let told = link.call::<_, ()>(route, &vec![7_u8; bytes]).await.expect_err("it is not answered").to_string();
         assert!(told.starts_with("refused: a question of more than "), "{told}");
     }
@@ -280,4 +281,45 @@ async fn after_a_rotation_what_hangs_on_the_old_secret_opens_nothing() {
     assert!(matches!(told, Err(Failed::Lost(_) | Failed::Unsent(_))), "a token from before opens nothing");
     assert!(nodes[2].log.submit(begin("after", "ada", 0)).await.is_ok());
     nodes[2].join().await;
+}
+
+/// The nodes of three, whoever leads first.
+async fn led() -> Vec<Node> {
+    let mut nodes = Vec::from(three().await);
+    let leader = nodes.iter().position(|node| node.log.leads()).expect("somebody leads");
+    nodes.swap(0, leader);
+    nodes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_large_writes_at_once_through_a_follower_all_land() {
+    let nodes = led().await;
+    let write = |n: usize| {
+        let Op::Begin(mut op) = begin(&format!("sid{n}"), &format!("user{n}"), 0) else { unreachable!() };
+        op.value = vec![b' '; 60 << 10].into();
+        nodes[1].log.submit(Op::Begin(op))
+    };
+    for written in futures_util::future::join_all((0..400).map(write)).await {
+        written.expect("it is written");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_hands_over_to_nobody_who_is_gone() {
+    let mut nodes = led().await;
+    let gone = nodes.pop().expect("the third");
+    let here = nodes[1].log.node_id();
+    gone.log.shutdown().await;
+    nodes[0].until("the one that is gone is not chosen", |node| node.log.membership.nearest() == Some(here)).await;
+    nodes[1].log.shutdown().await;
+    nodes[0].until("nobody is", |node| node.log.membership.nearest().is_none()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_writes_where_there_is_no_majority_hears_it_before_long() {
+    let nodes = led().await;
+    tokio::join!(nodes[1].log.shutdown(), nodes[2].log.shutdown());
+    let written = nodes[0].log.submit(begin("sid", "ada", 0));
+    let heard = tokio::time::timeout(Duration::from_secs(15), written).await.expect("before long");
+    assert!(matches!(heard, Err(Error::NotDone(_) | Error::FateUnknown)), "{heard:?}");
 }
