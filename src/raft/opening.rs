@@ -180,13 +180,13 @@ async fn stale_after(farewells: Arc<Farewells>, fresh: Arc<Freshness>) {
 }
 
 /// A voter stands for election when it has heard nothing for the longest of the timeouts and its own one more: a killed
-/// leader is missed for 0.55 to 0.7 s. Pre-votes keep a node that was merely slow from unseating anybody.
+/// leader is missed for 0.4 to 0.5 s. Pre-votes keep a node that was merely slow from unseating anybody.
 fn config() -> Result<Config> {
     let config = Config {
         cluster_name: "sojourn".into(),
-        heartbeat_interval: 60,
-        election_timeout_min: 200,
-        election_timeout_max: 350,
+        heartbeat_interval: 50,
+        election_timeout_min: 150,
+        election_timeout_max: 240,
         install_snapshot_timeout: 60_000,
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: if planted::FREQUENT_SNAPSHOTS { 20 } else { 1_000 },
