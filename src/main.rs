@@ -4,6 +4,10 @@ use std::process::ExitCode;
 
 use sojourn::cli;
 
+/// Less work for each allocation than the system's, on many threads at once: a write through three nodes makes hundreds.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match cli::run(std::env::args_os()) {
         Ok(()) => ExitCode::SUCCESS,
