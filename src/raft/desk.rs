@@ -109,7 +109,7 @@ impl door::Desk for Desk {
                 routes::SNAPSHOT => self.snapshot(from, body).await,
                 routes::READ => self.read(from, body).await,
                 routes::OPS => self.ops(body).await,
-                routes::CLOCK => Ok(encoded(&self.time.clocks().1)),
+                routes::CLOCK => Ok(encoded(&self.time.told())),
                 routes::WISH => self.wish(body).await,
                 routes::REMOVED => self.removed().await,
                 routes::KNOWS => self.knows(body).await,
