@@ -170,9 +170,10 @@ impl House {
         let connection = protocol().serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
         let ended = tokio::select! {
+            // it is counted no more, so that it must not be there any more
+            () = seat.lost() => return,
             ended = &mut connection => Some(ended),
             () = told_to(&mut stop) => None,
-            () = seat.lost() => None,
             () = async {
                 // a turn may leave it as good as it was
                 while turns.changed().await.is_ok() && self.lock.papers.vouch(&shown) {}

@@ -48,6 +48,7 @@ impl Desk for Echo {
     fn answer(self: Arc<Self>, caller: PublicKey, question: Request<Incoming>) -> BoxFuture<'static, Answered> {
         async move {
             match question.uri().path() {
+                "/never" => std::future::pending().await,
                 "/who" => Ok(Bytes::from(codec::encode(&caller))),
                 other => Err(Refusal { status: StatusCode::NOT_FOUND, why: format!("no {other} here") }),
             }
@@ -238,4 +239,22 @@ async fn of_too_many_connections_of_one_member_the_oldest_make_way() {
     }
     assert_eq!(open, 16);
     links[0].call::<(), PublicKey>("/who", &()).await.expect("it comes again");
+}
+
+#[tokio::test]
+async fn a_connection_that_makes_way_does_not_stay_for_what_was_asked_on_it() {
+    let port = open().await;
+    port.list.members.lock().push(node(2).public());
+    let begun = Instant::now();
+    let mut asked = Vec::new();
+    for _ in 0..17 {
+        let link = port.link(Some(port.own), dialer(&authority(), 2));
+        link.call::<(), PublicKey>("/who", &()).await.expect("an answer");
+        asked.push(async move { link.call::<(), PublicKey>("/never", &()).await }.boxed());
+        // it is sent before the next one comes
+        let _ = timeout(Duration::from_millis(20), asked.last_mut().expect("just pushed")).await;
+    }
+    let first = timeout(Duration::from_secs(5), &mut asked[0]).await.expect("it ends");
+    assert!(matches!(first, Err(Failed::Lost(_))), "{first:?} after {:?}", begun.elapsed());
+    assert!(timeout(Duration::from_millis(20), &mut asked[1]).await.is_err(), "the others stay");
 }
