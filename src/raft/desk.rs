@@ -86,6 +86,10 @@ impl door::Desk for Desk {
         .boxed()
     }
 
+    fn changes(&self) -> watch::Receiver<()> {
+        self.members.changes()
+    }
+
     fn answer(self: Arc<Self>, caller: PublicKey, question: Request<Incoming>) -> BoxFuture<'static, Answered> {
         async move {
             let route = question.uri().path().to_owned();
