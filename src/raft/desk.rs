@@ -30,6 +30,7 @@ use super::members::Members;
 use super::membership::{Membership, Wish};
 use super::peers::door::{self, Answered, Refusal};
 use super::peers::keys::PublicKey;
+use super::peers::link::Failed;
 use super::peers::links::{CLUSTER, Lane, Links, TO};
 use super::peers::messages::{Fate, ReadAnswer, ReadQuestion, Status};
 use super::peers::porch::Heard;
@@ -86,6 +87,10 @@ impl door::Desk for Desk {
         .boxed()
     }
 
+    fn changes(&self) -> watch::Receiver<()> {
+        self.members.changes()
+    }
+
     fn answer(self: Arc<Self>, caller: PublicKey, question: Request<Incoming>) -> BoxFuture<'static, Answered> {
         async move {
             let route = question.uri().path().to_owned();
@@ -109,8 +114,8 @@ impl door::Desk for Desk {
                 routes::SNAPSHOT => self.snapshot(from, body).await,
                 routes::READ => self.read(from, body).await,
                 routes::OPS => self.ops(body).await,
-                routes::CLOCK => Ok(encoded(&self.time.clocks().1)),
-                routes::WISH => self.wish(body).await,
+                routes::CLOCK => Ok(encoded(&self.time.told())),
+                routes::WISH => self.wish(from, body).await,
                 routes::REMOVED => self.removed().await,
                 routes::KNOWS => self.knows(body).await,
                 routes::KEYS => Ok(encoded(&self.gate.secrets.keys())),
@@ -244,8 +249,13 @@ impl Desk {
         Ok(encoded(&self.members.holder(&key)))
     }
 
-    async fn wish(&self, body: Incoming) -> Answered {
+    async fn wish(&self, from: Option<NodeId>, body: Incoming) -> Answered {
         let wish: Wish = read(body, QUESTION_MAX).await?;
+        if let Wish::Move { id, .. } = &wish
+            && from != Some(*id)
+        {
+            return Err(Refusal::forbidden(format!("nobody but node {id} says where it is")));
+        }
         told(self.membership().grant(wish).await)
     }
 
@@ -288,7 +298,10 @@ impl Desk {
         }
         let member = self.members.get(leader).ok_or_else(|| Refusal::not_now(&"the leader is no member"))?;
         let link = self.links.to(leader, &member, Lane::Log);
-        link.call::<_, ()>(routes::WISH, &wish).await.map(|()| encoded(&())).map_err(|e| Refusal::not_now(&e))
+        link.call::<_, ()>(routes::WISH, &wish).await.map(|()| encoded(&())).map_err(|e| match e {
+            Failed::Refused(why) => Refusal { status: StatusCode::CONFLICT, why },
+            e => Refusal::not_now(&e),
+        })
     }
 
     fn status(&self) -> Status {

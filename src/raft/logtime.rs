@@ -11,6 +11,7 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
+use super::peers::messages::ClockAnswer;
 use super::types::NodeId;
 use crate::clock::{Clock, Millis};
 use crate::planted::{self, Bug};
@@ -93,6 +94,18 @@ impl LogTime {
         self.is_set.load(Ordering::Relaxed)
     }
 
+    /// What this node tells of its clocks to whoever comes to lead.
+    pub fn told(&self) -> ClockAnswer {
+        ClockAnswer { wall_ms: self.clock.wall_ms(), now: self.is_set().then(|| self.now()) }
+    }
+
+    /// Hears what the clocks of another node say. Answers how far its log time is ahead of this node's boot clock,
+    /// microseconds, if it knows log time.
+    pub fn hear(&self, node: NodeId, told: &ClockAnswer) -> Option<i64> {
+        self.note_wall(node, told.wall_ms);
+        told.now.map(|now| now.saturating_mul(1_000) - self.clock.boot_us())
+    }
+
     /// Never falls below a stamp that was seen.
     pub fn see(&self, stamp: Millis) {
         self.last.fetch_max(stamp, Ordering::AcqRel);
@@ -134,17 +147,30 @@ impl LogTime {
     }
 
     /// Sets log time by wall clocks on which a majority agrees: after a stop of the whole cluster nobody extrapolates.
-    /// Never below a stamp that was seen. Answers whether a majority agrees; when none does it is their median all the
-    /// same.
+    /// Never below a stamp that was seen. Answers whether a majority agrees; when none does it stays as it is, unless
+    /// no stamp was ever given out: then nothing hangs on it yet.
     pub fn settle(&self, voters: &[NodeId]) -> bool {
         let walls = self.walls_us(voters);
         let median_us = median(&walls);
         let agree = walls.iter().filter(|wall| (*wall - median_us).abs() <= AGREE_US).count();
-        // from the last stamp on it advances, too, and does not wait for the wall clocks to come up to it
+        let do_agree = 2 * agree > voters.len() + 1 || self.last.load(Ordering::Relaxed) == 0;
+        if do_agree {
+            self.go_on_from(median_us);
+        }
+        do_agree
+    }
+
+    /// Goes on from the last stamp that was seen.
+    pub fn go_on(&self) {
+        self.go_on_from(i64::MIN);
+    }
+
+    /// Goes on from a time that is so far ahead of the boot clock, microseconds; never below a stamp that was seen.
+    pub fn go_on_from(&self, ahead_us: i64) {
+        // from the last stamp on it advances, too, and does not wait until what it is set by comes up to it
         let least_us = self.last.load(Ordering::Relaxed).saturating_mul(1_000) - self.clock.boot_us();
-        self.offset_us.store(median_us.max(least_us), Ordering::Relaxed);
+        self.offset_us.store(ahead_us.max(least_us), Ordering::Relaxed);
         self.is_set.store(true, Ordering::Relaxed);
-        2 * agree > voters.len() + 1
     }
 }
 

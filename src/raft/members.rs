@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use arc_swap::ArcSwap;
 
 use openraft::async_runtime::WatchReceiver as _;
+use tokio::sync::watch;
 
 use super::Raft;
 use super::peers::keys::PublicKey;
@@ -25,6 +26,7 @@ pub struct Members {
     seen: ArcSwap<Seen>,
     /// Whether this node has not heard lately how far the log is: then it may not know who belongs here.
     is_lost: AtomicBool,
+    changes: watch::Sender<()>,
     /// See [`Members::expect_anybody`].
     expects_anybody: AtomicBool,
     /// Held by whoever lets somebody in, or needs that nobody comes.
@@ -39,6 +41,7 @@ impl Members {
         Self {
             seen: ArcSwap::default(),
             is_lost: AtomicBool::new(true),
+            changes: watch::Sender::new(()),
             expects_anybody: AtomicBool::new(false),
             changing: tokio::sync::Mutex::default(),
             half_done: AtomicU32::new(0),
@@ -67,6 +70,12 @@ impl Members {
         let key = |(id, member): (&NodeId, &Member)| member.key.as_slice().try_into().ok().map(|key| (key, *id));
         let ids = members.iter().filter_map(key).collect();
         self.seen.store(Arc::new(Seen { ids, voters: stored.voter_ids().collect(), members }));
+        self.changes.send_replace(());
+    }
+
+    /// Tells of every change.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// A member.

@@ -80,8 +80,12 @@ impl Membership {
 
     /// Makes a learner of a node that is new. It must know the secret that the cluster has, and goes on having.
     async fn admit(&self, id: NodeId, member: Member, authority: &PublicKey) -> Result<()> {
-        if self.members.has(id) {
-            return self.moved(id, member).await;
+        if let Some(known) = self.members.get(id) {
+            if known.key != member.key {
+                return Err(Error::Conflict(format!("node {id} is a member, and has another key")));
+            }
+            // one that votes has a log, and says by itself where it is; one that never got one may have moved
+            return if self.members.voters().contains(&id) { Ok(()) } else { self.moved(id, member).await };
         }
         let _still = self.members.changing.lock().await;
         if rotation::under_way(&self.state).is_some() {
@@ -92,10 +96,26 @@ impl Membership {
                 "the cluster's secret was rotated meanwhile\nhint: start with an empty data directory and a new token";
             return Err(Error::Conflict(why.into()));
         }
+        self.check_key(id, &member)?;
         self.change(ChangeMembers::AddNodes(BTreeMap::from([(id, member)]))).await
     }
 
+    /// One key is one node's.
+    fn check_key(&self, id: NodeId, member: &Member) -> Result<()> {
+        if PublicKey::try_from(member.key.as_slice()).is_err() {
+            return Err(Error::Conflict("its key is no key of a node".into()));
+        }
+        let metrics = self.raft.metrics();
+        let seen = metrics.borrow_watched();
+        let holder = seen.membership_config.nodes().find(|(other, known)| **other != id && known.key == member.key);
+        match holder {
+            Some((other, _)) => Err(Error::Conflict(format!("its key is the one of node {other}"))),
+            None => Ok(()),
+        }
+    }
+
     async fn moved(&self, id: NodeId, member: Member) -> Result<()> {
+        self.check_key(id, &member)?;
         match self.members.get(id) {
             Some(known) if known == member => Ok(()),
             Some(_) => self.change(ChangeMembers::SetNodes(BTreeMap::from([(id, member)]))).await,

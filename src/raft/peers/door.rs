@@ -19,10 +19,11 @@ use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::server::TlsStream;
 
@@ -43,6 +44,10 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
 /// How long what was asked on a connection that is to end may take.
 const ENDED_WITHIN: Duration = Duration::from_secs(10);
+/// How often it is looked whether a join token lives still whose holder is connected.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How often operators are told of refusals.
+const TELL_EVERY: Duration = Duration::from_secs(30);
 const WINDOW: u32 = 8 << 20;
 /// How long accepting rests when it fails: the process is out of file descriptors.
 const REST: Duration = Duration::from_millis(50);
@@ -58,9 +63,8 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// It may not be asked, by whoever it is; said in the log.
+    /// It may not be asked, by whoever it is; said in the log, and whether whoever asked is heard still is looked at.
     pub fn forbidden(why: String) -> Self {
-        tracing::warn!(why, "a peer was refused");
         Self { status: StatusCode::FORBIDDEN, why }
     }
 
@@ -80,6 +84,9 @@ pub trait Desk: Send + Sync + 'static {
     /// As what whoever got past the handshake with this key is heard, if at all.
     fn hears(self: Arc<Self>, caller: PublicKey) -> BoxFuture<'static, Option<Heard>>;
 
+    /// Tells of every change that may end that somebody is heard.
+    fn changes(&self) -> watch::Receiver<()>;
+
     /// Answers one question of whoever proved to hold `caller`.
     fn answer(self: Arc<Self>, caller: PublicKey, question: Request<Incoming>) -> BoxFuture<'static, Answered>;
 }
@@ -87,7 +94,7 @@ pub trait Desk: Send + Sync + 'static {
 /// Accepts peers until `stop` is true; then answers what was asked, and no more. Dropped, it ends all connections at
 /// once.
 pub async fn serve(listener: TcpListener, lock: Lock, desk: Arc<dyn Desk>, mut stop: watch::Receiver<bool>) {
-    let house = Arc::new(House { lock, desk, porch: Porch::new() });
+    let house = Arc::new(House { lock, desk, porch: Porch::new(), refusals: Mutex::default() });
     let mut open = JoinSet::new();
     loop {
         let (stream, address) = tokio::select! {
@@ -132,6 +139,26 @@ struct House {
     lock: Lock,
     desk: Arc<dyn Desk>,
     porch: Arc<Porch>,
+    refusals: Mutex<Refusals>,
+}
+
+/// When operators were last told of a refusal, and how many there were since.
+#[derive(Default)]
+struct Refusals {
+    told: Option<Instant>,
+    untold: u64,
+}
+
+impl Refusals {
+    /// Whether one more is to be told of, and then how many were not.
+    fn count(&mut self) -> Option<u64> {
+        if self.told.is_some_and(|told| told.elapsed() < TELL_EVERY) {
+            self.untold += 1;
+            return None;
+        }
+        self.told = Some(Instant::now());
+        Some(std::mem::take(&mut self.untold))
+    }
 }
 
 /// Whoever proved to be somebody.
@@ -142,6 +169,8 @@ struct Guest {
     shown: CertificateDer<'static>,
     /// Hears of every turn of the papers since before they were shown.
     turns: watch::Receiver<Arc<Page>>,
+    /// Hears of every change of who is heard, since before it was asked.
+    changes: watch::Receiver<()>,
 }
 
 impl House {
@@ -154,25 +183,39 @@ impl House {
         let shown = chain.and_then(|chain| chain.first()).map(|shown| shown.clone().into_owned());
         let shown = shown.ok_or_else(|| io::Error::other("no certificate"))?;
         let key = keys::key_of(&shown).map_err(io::Error::other)?;
+        let changes = self.desk.changes();
         let heard = timeout(HEARD_WITHIN, self.desk.clone().hears(key)).await.map_err(io::Error::other)?;
         let heard = heard.ok_or_else(|| io::Error::other("nobody knows it"))?;
-        Ok(Guest { stream, heard, key, shown, turns })
+        Ok(Guest { stream, heard, key, shown, turns, changes })
     }
 
     /// Answers what it asks, until either side ends.
-    async fn converse(&self, guest: Guest, address: IpAddr, mut stop: watch::Receiver<bool>) {
-        let Guest { stream, heard, key, shown, mut turns } = guest;
+    async fn converse(self: &Arc<Self>, guest: Guest, address: IpAddr, mut stop: watch::Receiver<bool>) {
+        let Guest { stream, heard, key, shown, mut turns, changes } = guest;
         let seat = self.porch.seat(heard, key, address);
+        let doubt = Arc::new(Notify::new());
         let service = service_fn(|question| {
-            let answer = self.desk.clone().answer(key, question);
-            async move { Ok::<_, Infallible>(told(answer.await)) }
+            let (house, doubt) = (self.clone(), doubt.clone());
+            let answer = house.desk.clone().answer(key, question);
+            async move {
+                let answered = answer.await;
+                if let Err(refusal) = &answered
+                    && refusal.status == StatusCode::FORBIDDEN
+                {
+                    house.tell(refusal, address);
+                    doubt.notify_one();
+                }
+                Ok::<_, Infallible>(told(answered))
+            }
         });
         let connection = protocol().serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
         let ended = tokio::select! {
+            // it is counted no more, so that it must not be there any more
+            () = seat.lost() => return,
             ended = &mut connection => Some(ended),
             () = told_to(&mut stop) => None,
-            () = seat.lost() => None,
+            () = self.hears_no_more((key, heard), changes, &doubt) => None,
             () = async {
                 // a turn may leave it as good as it was
                 while turns.changed().await.is_ok() && self.lock.papers.vouch(&shown) {}
@@ -188,6 +231,32 @@ impl House {
         };
         if let Err(e) = ended {
             tracing::debug!(error = %e, "a peer's connection ended");
+        }
+    }
+}
+
+impl House {
+    /// Returns when whoever is connected is heard no more: removed, or its token is gone.
+    async fn hears_no_more(&self, who: (PublicKey, Heard), mut changes: watch::Receiver<()>, doubt: &Notify) {
+        let (key, heard) = who;
+        loop {
+            tokio::select! {
+                // a desk that is gone is a node that is gone
+                changed = changes.changed() => if changed.is_err() { return },
+                () = doubt.notified() => {}
+                () = sleep(LOOK_AGAIN), if heard == Heard::Newcomer => {}
+            }
+            // one that cannot find out in time keeps whom it heard
+            if let Ok(None) = timeout(HEARD_WITHIN, self.desk.clone().hears(key)).await {
+                return;
+            }
+        }
+    }
+
+    fn tell(&self, refusal: &Refusal, address: IpAddr) {
+        let untold = self.refusals.lock().count();
+        if let Some(untold) = untold {
+            tracing::warn!(why = refusal.why, %address, untold, "a peer was refused");
         }
     }
 }
@@ -219,4 +288,17 @@ fn told(answered: Answered) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn of_many_refusals_operators_are_told_now_and_then() {
+        let mut refusals = Refusals::default();
+        assert_eq!([(); 3].map(|()| refusals.count()), [Some(0), None, None]);
+        tokio::time::advance(TELL_EVERY).await;
+        assert_eq!([(); 2].map(|()| refusals.count()), [Some(2), None]);
+    }
 }

@@ -24,6 +24,15 @@ pub struct ReadAnswer {
     pub now: Millis,
 }
 
+/// What a node's clocks say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockAnswer {
+    /// The wall clock.
+    pub wall_ms: Millis,
+    /// Log time, if the node has known it since its process began.
+    pub now: Option<Millis>,
+}
+
 /// What became of a forwarded Op.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Fate {

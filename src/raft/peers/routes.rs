@@ -14,7 +14,7 @@ pub const SNAPSHOT: &str = "/snapshot";
 pub const READ: &str = "/read";
 /// Ops that the leader is to decide.
 pub const OPS: &str = "/ops";
-/// What the wall clock says.
+/// What the wall clock says, and log time where it is known.
 pub const CLOCK: &str = "/clock";
 /// A wish for the membership, from a member to the leader.
 pub const WISH: &str = "/wish";

@@ -11,6 +11,7 @@ use hyper::{HeaderMap, Request, StatusCode};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::door::{self, Answered, Desk, Refusal};
@@ -37,17 +38,27 @@ impl Guests for List {
     }
 }
 
-/// Answers `/who` with the caller's key and refuses everything else.
-struct Echo;
+/// Answers `/who` with the caller's key and refuses everything else, and everybody who is not listed any more.
+struct Echo {
+    list: Arc<List>,
+    changes: watch::Sender<()>,
+}
 
 impl Desk for Echo {
-    fn hears(self: Arc<Self>, _: PublicKey) -> BoxFuture<'static, Option<Heard>> {
-        async { Some(Heard::Member) }.boxed()
+    fn hears(self: Arc<Self>, caller: PublicKey) -> BoxFuture<'static, Option<Heard>> {
+        let is_heard = self.list.is_member(&caller) || self.list.may_join(&caller);
+        async move { is_heard.then_some(Heard::Member) }.boxed()
+    }
+
+    fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     fn answer(self: Arc<Self>, caller: PublicKey, question: Request<Incoming>) -> BoxFuture<'static, Answered> {
         async move {
             match question.uri().path() {
+                _ if self.clone().hears(caller).await.is_none() => Err(Refusal::forbidden("no member".into())),
+                "/never" => std::future::pending().await,
                 "/who" => Ok(Bytes::from(codec::encode(&caller))),
                 other => Err(Refusal { status: StatusCode::NOT_FOUND, why: format!("no {other} here") }),
             }
@@ -59,6 +70,7 @@ impl Desk for Echo {
 struct Port {
     address: String,
     list: Arc<List>,
+    echo: Arc<Echo>,
     own: PublicKey,
     papers: Arc<Papers>,
     task: tokio::task::JoinHandle<()>,
@@ -76,8 +88,9 @@ async fn open() -> Port {
     let papers = papers(&authority(), 1);
     let lock = tls::lock(&papers, list.clone()).expect("TLS");
     let (_stop, stopped) = tokio::sync::watch::channel(false);
-    let task = tokio::spawn(door::serve(listener, lock, Arc::new(Echo), stopped));
-    Port { address, list, own: papers.own(), papers, task, _stop }
+    let echo = Arc::new(Echo { list: list.clone(), changes: watch::Sender::new(()) });
+    let task = tokio::spawn(door::serve(listener, lock, echo.clone(), stopped));
+    Port { address, list, echo, own: papers.own(), papers, task, _stop }
 }
 
 impl Port {
@@ -238,4 +251,51 @@ async fn of_too_many_connections_of_one_member_the_oldest_make_way() {
     }
     assert_eq!(open, 16);
     links[0].call::<(), PublicKey>("/who", &()).await.expect("it comes again");
+}
+
+#[tokio::test]
+async fn a_connection_that_makes_way_does_not_stay_for_what_was_asked_on_it() {
+    let port = open().await;
+    port.list.members.lock().push(node(2).public());
+    let begun = Instant::now();
+    let mut asked = Vec::new();
+    for _ in 0..17 {
+        let link = port.link(Some(port.own), dialer(&authority(), 2));
+        link.call::<(), PublicKey>("/who", &()).await.expect("an answer");
+        asked.push(async move { link.call::<(), PublicKey>("/never", &()).await }.boxed());
+        // it is sent before the next one comes
+        let _ = timeout(Duration::from_millis(20), asked.last_mut().expect("just pushed")).await;
+    }
+    let first = timeout(Duration::from_secs(5), &mut asked[0]).await.expect("it ends");
+    assert!(matches!(first, Err(Failed::Lost(_))), "{first:?} after {:?}", begun.elapsed());
+    assert!(timeout(Duration::from_millis(20), &mut asked[1]).await.is_err(), "the others stay");
+}
+
+async fn is_closed_soon(link: &Link) -> bool {
+    for _ in 0..150 {
+        if link.is_closed().await {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    false
+}
+
+#[tokio::test]
+async fn whoever_is_a_member_no_more_keeps_no_connection() {
+    let port = open().await;
+    port.list.members.lock().extend([node(2).public(), node(3).public()]);
+    let (goes, stays) = (port.link(None, dialer(&authority(), 2)), port.link(None, dialer(&authority(), 3)));
+    for link in [&goes, &stays] {
+        link.call::<(), PublicKey>("/who", &()).await.expect("an answer");
+    }
+    port.list.members.lock().remove(0);
+    port.echo.changes.send_replace(());
+    assert!(is_closed_soon(&goes).await, "it asks nothing, and is closed all the same");
+    stays.call::<(), PublicKey>("/who", &()).await.expect("an answer");
+    assert!(!stays.is_closed().await);
+    port.list.members.lock().clear();
+    let told = stays.call::<(), PublicKey>("/who", &()).await;
+    assert!(matches!(told, Err(Failed::Refused(_))), "{told:?}");
+    assert!(is_closed_soon(&stays).await, "who is refused is looked at again");
 }

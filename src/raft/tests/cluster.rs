@@ -7,13 +7,14 @@ use openraft::async_runtime::WatchReceiver as _;
 use openraft::raft::{VoteRequest, VoteResponse};
 use tokio::net::TcpListener;
 
+use super::super::join::{Candidate, ask_in};
 use super::super::peers::keys::{Authority, PrivateKey};
 use super::super::peers::link::{Failed, Link, Target};
 use super::super::peers::links::{Lane, Links};
 use super::super::peers::messages::Status;
 use super::super::peers::papers::Papers;
 use super::super::peers::{routes, tls};
-use super::super::types::{TypeConfig, Vote};
+use super::super::types::{Member, TypeConfig, Vote};
 use super::super::{Bounds, RaftLog, Settings, Token, Welcome, Wish, prepare, welcome};
 use super::{NOW, begin, user};
 use crate::clock::ManualClock;
@@ -322,4 +323,32 @@ async fn whoever_writes_where_there_is_no_majority_hears_it_before_long() {
     let written = nodes[0].log.submit(begin("sid", "ada", 0));
     let heard = tokio::time::timeout(Duration::from_secs(15), written).await.expect("before long");
     assert!(matches!(heard, Err(Error::NotDone(_) | Error::FateUnknown)), "{heard:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_takes_the_place_or_the_key_of_a_member() {
+    let nodes = three().await;
+    let leader = nodes.iter().find(|node| node.log.leads()).expect("somebody leads");
+    let other = nodes.iter().find(|node| !node.log.leads()).expect("somebody does not");
+    let token = other.log.invite(9, Duration::from_secs(60)).await.expect("a token");
+    let before = nodes[0].log.members.all();
+    let authority = other.log.secrets.authority();
+    let join = async |id, key: &[u8]| {
+        let member = Member { address: "127.0.0.1:1".into(), key: key.to_vec(), reader: false };
+        ask_in(&token, &Candidate { id, member, authority }).await
+    };
+    let (id, key) = (leader.log.node_id(), leader.log.own.key.clone());
+    let begun = std::time::Instant::now();
+    for (id, key) in [(id, &[7; 32][..]), (77, &key[..]), (77, &[7; 31][..])] {
+        let told = join(id, key).await.expect_err("it is not let in").to_string();
+        assert!(told.contains("refused") && told.contains("key"), "{told}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(9), "it is told at once");
+    join(id, &key).await.expect("it is a member");
+    let member = Member { address: "127.0.0.1:1".into(), ..leader.log.own.clone() };
+    let link = other.log.links.to(id, &leader.log.own, Lane::Log);
+    let moved = link.call::<_, ()>(routes::WISH, &Wish::Move { id, member }).await;
+    assert!(matches!(moved, Err(Failed::Refused(_))), "{moved:?}");
+    assert_eq!(leader.log.members.all(), before);
+    other.log.submit(begin("after", "ada", 0)).await.expect("all is as it was");
 }
