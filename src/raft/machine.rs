@@ -91,6 +91,11 @@ impl Machine {
         self.applied
     }
 
+    /// The members that the snapshot knows.
+    pub fn membership(&self) -> &StoredMembership {
+        &self.membership
+    }
+
     /// Takes everything up to there for applied: a bug on purpose.
     pub fn believe(&mut self, committed: Option<LogId>) {
         self.applied = self.applied.max(committed);
