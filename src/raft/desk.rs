@@ -172,12 +172,12 @@ impl Desk {
     /// comes from would end this node, too.
     async fn snapshot(&self, from: Option<NodeId>, body: Incoming) -> Answered {
         let path = self.snapshots.join(format!("incoming-{}.partial", random::token::<9>()));
-        let partial = Partial(path.clone());
-        let (vote, meta) = receive(body, &partial.0).await.map_err(|e| Refusal::failed(&e))?;
+        let file = SnapshotFile::from(Partial(path.clone()));
+        let (vote, meta) = receive(body, &path).await.map_err(|e| Refusal::failed(&e))?;
         is_of(from, &vote)?;
-        let file = path.clone();
-        blocking(move || snapshot::check(&file)).await.map_err(|e| unsound(&e))?;
-        let snapshot = Snapshot { meta, snapshot: SnapshotFile(path) };
+        blocking(move || snapshot::check(&path)).await.map_err(|e| unsound(&e))?;
+        // from here on the file is the machine's, though the leader go away or give up
+        let snapshot = Snapshot { meta, snapshot: file };
         answered(self.raft.install_full_snapshot(vote, snapshot).await)
     }
 

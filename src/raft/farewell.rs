@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::error::{Error, Result};
@@ -58,13 +59,16 @@ pub fn check(dir: &Path) -> Result<()> {
 pub struct Farewells {
     dir: PathBuf,
     is_leaving: AtomicBool,
+    /// It is said by one at a time.
+    saying: Mutex<()>,
     said: watch::Sender<Option<Farewell>>,
 }
 
 impl Farewells {
     /// For the node in `dir`.
     pub fn of(dir: &Path) -> Arc<Self> {
-        Arc::new(Self { dir: dir.to_owned(), is_leaving: AtomicBool::new(false), said: watch::Sender::new(None) })
+        let (is_leaving, saying, said) = (AtomicBool::new(false), Mutex::new(()), watch::Sender::new(None));
+        Arc::new(Self { dir: dir.to_owned(), is_leaving, saying, said })
     }
 
     /// From now on, being removed is what this node wanted; or not any more.
@@ -72,21 +76,19 @@ impl Farewells {
         self.is_leaving.store(is_leaving, Ordering::Release);
     }
 
-    /// Notes, durably and then for everybody, that this node is no member any more.
+    /// Notes, durably and then for everybody, that this node is no member any more. Blocks.
     pub fn say(&self) {
-        let farewell = if self.is_leaving.load(Ordering::Acquire) { Farewell::Left } else { Farewell::Removed };
-        let is_new = self.said.send_if_modified(|said| {
-            let is_new = said.is_none();
-            *said = said.or(Some(farewell));
-            is_new
-        });
-        if !is_new {
+        let _one = self.saying.lock();
+        if self.said.borrow().is_some() {
             return;
         }
+        let farewell = if self.is_leaving.load(Ordering::Acquire) { Farewell::Left } else { Farewell::Removed };
         tracing::warn!("{farewell}");
+        // whoever hears it may end the process
         if let Err(e) = self.write(farewell) {
             tracing::error!(error = %e, "that this node is no member any more could not be written down");
         }
+        self.said.send_replace(Some(farewell));
     }
 
     fn write(&self, farewell: Farewell) -> io::Result<()> {
@@ -128,5 +130,26 @@ mod tests {
             let refused = check(dir.path()).expect_err("no member").to_string();
             assert!(refused.starts_with(&farewell.to_string()) && refused.contains("hint: "), "{refused}");
         }
+    }
+
+    #[test]
+    fn nobody_hears_it_before_it_is_written_down() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join(FILE);
+        // a file that is written when somebody reads it, and not before
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
+        let farewells = Farewells::of(dir.path());
+        std::thread::scope(|threads| {
+            let told = threads.spawn(|| farewells.say());
+            let _reads = File::open(&path).expect("it is being written");
+            // its fsync needs a writer to be there once more
+            let heard = *farewells.said.borrow();
+            let _writes = File::options().write(true).open(&path).expect("it can be written");
+            told.join().expect("it is said");
+            assert_eq!(heard, None);
+        });
+        assert_eq!(*farewells.said.borrow(), Some(Farewell::Removed));
     }
 }

@@ -25,6 +25,7 @@ const HEAD_MAX: u32 = 1 << 20;
 const READ_WITHIN: Duration = Duration::from_secs(20);
 
 /// A file that is removed unless somebody took it away.
+#[derive(Debug)]
 pub struct Partial(pub PathBuf);
 
 impl Drop for Partial {

@@ -15,6 +15,7 @@ use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use tokio::sync::watch;
 
+use super::incoming::Partial;
 use super::shelf::{newest, path_at, remove_drafts, remove_older};
 use super::snapshots::Attempt;
 use super::store::weight;
@@ -27,7 +28,26 @@ pub type Snapshot = types::Snapshot<SnapshotFile>;
 
 /// A snapshot on disk.
 #[derive(Debug, Clone)]
-pub struct SnapshotFile(pub PathBuf);
+pub struct SnapshotFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Keeps one that came from a peer until nobody has it in hand any more, and no longer. An install may still wait
+    /// when whoever sent it has given up, and a file that is gone then would end this node.
+    _draft: Option<Arc<Partial>>,
+}
+
+impl SnapshotFile {
+    /// One that is kept.
+    fn kept(path: PathBuf) -> Self {
+        Self { path, _draft: None }
+    }
+}
+
+impl From<Partial> for SnapshotFile {
+    fn from(draft: Partial) -> Self {
+        Self { path: draft.0.clone(), _draft: Some(Arc::new(draft)) }
+    }
+}
 
 /// The state machine that openraft drives.
 pub struct Machine {
@@ -69,6 +89,11 @@ impl Machine {
     /// The last log entry that the snapshot holds.
     pub fn applied(&self) -> Option<LogId> {
         self.applied
+    }
+
+    /// The members that the snapshot knows.
+    pub fn membership(&self) -> &StoredMembership {
+        &self.membership
     }
 
     /// Takes everything up to there for applied: a bug on purpose.
@@ -166,8 +191,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let state = self.state.clone();
         let kept = path_of(&self.dir, meta);
         let install = move || {
-            if snapshot.0 != kept {
-                files::rename_durably(&snapshot.0, &kept)?;
+            if snapshot.path != kept {
+                files::rename_durably(&snapshot.path, &kept)?;
             }
             state.install(&kept)?;
             remove_older(&kept);
@@ -183,7 +208,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {
         let Some(path) = newest(&self.dir)? else { return Ok(None) };
         let (last_log_id, last_membership) = codec::decode(&snapshot::head(&path)?.label)?;
-        Ok(Some(Snapshot { meta: SnapshotMeta { last_log_id, last_membership }, snapshot: SnapshotFile(path) }))
+        Ok(Some(Snapshot { meta: SnapshotMeta { last_log_id, last_membership }, snapshot: SnapshotFile::kept(path) }))
     }
 }
 
@@ -230,14 +255,14 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
         if let Err(e) = self.write().await {
             tracing::error!(error = %e, index, "no snapshot could be written; the log grows until one can");
             self.attempts.send_replace(Attempt::ended(index, Some(&e)));
-            return Ok(Snapshot { meta: SnapshotMeta::default(), snapshot: SnapshotFile(path) });
+            return Ok(Snapshot { meta: SnapshotMeta::default(), snapshot: SnapshotFile::kept(path) });
         }
         // an install meanwhile has paid everything
         let paid = |owed: u64| Some(owed.saturating_sub(self.pays));
         let _ = self.owed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, paid);
         self.attempts.send_replace(Attempt::ended(index, None));
         tracing::info!(index, "snapshot written");
-        Ok(Snapshot { meta: self.meta.clone(), snapshot: SnapshotFile(path) })
+        Ok(Snapshot { meta: self.meta.clone(), snapshot: SnapshotFile::kept(path) })
     }
 }
 
@@ -301,7 +326,29 @@ mod tests {
         let current = machine.get_current_snapshot().await.expect("it is read").expect("there is one");
         assert_eq!(current.meta.last_log_id.map(|id| id.index), Some(9), "the newer one stays");
         let fresh = State::open(&dirs[1].path().join("snapshots")).expect("a state");
-        fresh.install(&older.snapshot.0).expect("it is whole");
+        fresh.install(&older.snapshot.path).expect("it is whole");
         assert!(fresh.live(&Key::new("old"), 1).is_some() && fresh.live(&Key::new("new"), 1).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_that_waits_to_be_installed_outlives_whoever_asked_for_it_and_is_no_more_afterwards() {
+        let dirs = [tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory")];
+        let (mut machine, mut ahead) = (opened(dirs[0].path()), opened(dirs[1].path()));
+        put(&ahead, 9, "new");
+        ahead.applied = Some(LogId::new_term_index(1, 9));
+        let sent = ahead.get_snapshot_builder().await.build_snapshot().await.expect("it is written");
+        let receive = |name: &str| {
+            let path = dirs[0].path().join("snapshots").join(name);
+            fs::copy(&sent.snapshot.path, &path).expect("it comes");
+            SnapshotFile::from(Partial(path))
+        };
+        let (asked, refused) = (receive("incoming-1.partial"), receive("incoming-2.partial"));
+        let waits = asked.clone();
+        drop((asked, refused));
+        machine.install_snapshot(&sent.meta, waits).await.expect("it is there still");
+        assert!(machine.state.live(&Key::new("new"), 1).is_some());
+        let all = fs::read_dir(dirs[0].path().join("snapshots")).expect("a folder");
+        let left: Vec<PathBuf> = all.map(|item| item.expect("an item").path()).collect();
+        assert_eq!(left, [path_of(&machine.dir, &sent.meta)]);
     }
 }

@@ -149,7 +149,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let unread = |e: &io::Error| StreamingError::Network(NetworkError::new(e));
         let head = codec::encode(&(vote, &snapshot.meta));
-        let body = file_body(head, &snapshot.snapshot.0).await.map_err(|e| unread(&e))?;
+        let body = file_body(head, &snapshot.snapshot.path).await.map_err(|e| unread(&e))?;
         let link = self.link(self.lane);
         let sent = pin!(timeout(SNAPSHOT_WITHIN, link.send(routes::SNAPSHOT, body)));
         match future::select(sent, pin!(cancel)).await {

@@ -159,6 +159,7 @@ impl RaftLog {
 /// Starts what a log does of itself, as long as it is there.
 fn look_after(log: &Arc<RaftLog>) {
     tokio::spawn(upkeep::keep_up(Arc::downgrade(log)));
+    tokio::spawn(upkeep::keep_watch(Arc::downgrade(log)));
     tokio::spawn(rotation::keep_turning(Arc::downgrade(log)));
 }
 

@@ -34,8 +34,9 @@ pub fn restore(file: &Path, dir: &Path, keep: Keep) -> Result<()> {
     let head = state.install(file).map_err(unreadable)?;
     let records: Vec<(u64, &Record)> = records.iter().map(|(index, record)| (*index, record)).collect();
     state.apply(&records).map_err(named)?;
-    let last = records.last().map_or(head.index, |(index, _)| *index);
     let generation = state.generation();
+    // the users may have come from further ahead: an entry that got an index which they know would be passed over
+    let last = records.last().map_or(head.index, |(index, _)| *index).max(generation.users.applied());
     if keep == Keep::NoSessions {
         generation.entries.remove_sessions();
     }
@@ -66,4 +67,32 @@ async fn seed(mut store: Store, applied: LogId, term: u64, id: u64) -> std::io::
     store.purge(applied).await?;
     store.save_committed(Some(applied)).await?;
     store.close().await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::files::open;
+    use super::*;
+    use crate::state::{Change, UserChange};
+
+    #[test]
+    fn a_backup_whose_users_are_ahead_of_its_records_becomes_a_node_that_starts() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let [source, new] = ["source", "new"].map(|name| dir.path().join(name));
+        files::create_directories(&source).and_then(|()| files::create_directories(&new)).expect("made");
+        let source = State::open(&source).expect("a state");
+        let change = Change { effects: Vec::new(), user: Some(UserChange::Delete { user: "u1".into() }) };
+        source.apply(&[(12, &Record { stamp: 1, changes: vec![change] })]).expect("it is applied");
+        let label = codec::encode(&(Some(LogId::new_term_index(1, 9)), StoredMembership::default()));
+        let backup = dir.path().join("backup");
+        let head = snapshot::Head { index: 9, stamp: 1, label };
+        snapshot::write(&source.generation(), &head, &backup).expect("it is written");
+        restore(&backup, &new, Keep::Sessions).expect("it is restored");
+        let state = Arc::new(State::open(&new).expect("a state"));
+        let (store, machine) = open(&new, state).expect("it starts");
+        let next = [machine.applied(), store.ends().1].map(|id| id.map(|id| id.index));
+        assert_eq!(next, [Some(12); 2], "what it writes next is news to its users");
+    }
 }

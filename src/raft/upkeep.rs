@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver as _;
+use tokio::time::timeout;
 
 use super::logtime::{self, LogTime};
 use super::types::NodeId;
@@ -23,14 +24,19 @@ const SNAPSHOT_SHARE: u64 = 4;
 /// How old the newest stamp in the log may become, milliseconds of log time.
 pub const STAMP_EVERY_MS: i64 = 60_000;
 
-/// Writes log time down; answers whether it was.
+/// How long that may take: a leader that lost its majority would wait for ever.
+const STAMPED_WITHIN: Duration = Duration::from_secs(5);
+
+/// Writes log time down; answers whether it was, in time.
 pub async fn write_stamp(raft: &Raft, time: &LogTime) -> bool {
     let record = Record { stamp: time.stamp(), changes: Vec::new() };
-    let written = raft.client_write(record).await;
-    if let Err(e) = &written {
-        tracing::debug!(error = %e, "log time was not written down");
-    }
-    written.is_ok()
+    let why = match timeout(STAMPED_WITHIN, raft.client_write(record)).await {
+        Ok(Ok(_)) => return true,
+        Ok(Err(e)) => e.to_string(),
+        Err(late) => late.to_string(),
+    };
+    tracing::debug!(error = why, "log time was not written down");
+    false
 }
 
 /// After a long stop: writes down what time it is now, and forgets what has ended meanwhile, which nobody else would
@@ -46,15 +52,15 @@ pub async fn catch_up(raft: &Raft, time: &LogTime, state: &std::sync::Arc<State>
     Ok(())
 }
 
-/// Runs once a second, as long as there is a log.
-pub async fn keep_up(log: std::sync::Weak<RaftLog>) {
+/// Keeps an eye on the other nodes, once a second and as long as there is a log: apart from [`keep_up`], because what a
+/// leader asks of the log may have no end when it was removed meanwhile, and it must find that out.
+pub async fn keep_watch(log: std::sync::Weak<RaftLog>) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let (mut warned, mut belonging, mut down) = (false, Belonging::default(), HashSet::new());
+    let (mut belonging, mut down) = (Belonging::default(), HashSet::new());
     loop {
         ticks.tick().await;
         let Some(log) = log.upgrade() else { return };
-        let leads = log.leads();
         log.links.keep(|id| log.members.has(id));
         say_who_is_down(&log, &mut down);
         if belonging.has_ended(&log).await {
@@ -62,6 +68,18 @@ pub async fn keep_up(log: std::sync::Weak<RaftLog>) {
             // a task that cannot run is one of a process that ends
             let _ = tokio::task::spawn_blocking(move || farewells.say()).await;
         }
+    }
+}
+
+/// Runs once a second, as long as there is a log.
+pub async fn keep_up(log: std::sync::Weak<RaftLog>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut warned = false;
+    loop {
+        ticks.tick().await;
+        let Some(log) = log.upgrade() else { return };
+        let leads = log.leads();
         if let Err(e) = log.move_if_need_be().await {
             tracing::debug!(error = %e, "other nodes do not know yet where this one is");
         }

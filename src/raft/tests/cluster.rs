@@ -137,6 +137,16 @@ async fn the_cluster_goes_on_without_its_leader() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_leader_without_a_majority_does_not_wait_for_ever_to_write_log_time_down() {
+    let one = Node::found().await;
+    let two = one.join().await;
+    two.log.shutdown().await;
+    let written = super::super::upkeep::write_stamp(&one.log.raft, &one.log.time);
+    let written = tokio::time::timeout(Duration::from_secs(30), written).await.expect("an end");
+    assert!(!written, "nobody else has it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_was_removed_is_answered_no_more() {
     let nodes = three().await;
     let gone = nodes[1].log.node_id();
