@@ -1,6 +1,6 @@
 //! Process: what is promised of the program as a process, tried on the real binary.
 //!
-//! `kills`: nothing acknowledged is lost, however it ends. `cluster`: several of them.
+//! `kills`: nothing acknowledged is lost, however it ends. `cluster`: several of them; `growing`: more, and fewer.
 //! `partitions`: and the network between them is cut. `disk`, `files`: and one's disk is full, fails, or is not what it
 //! was. `rolling`: behind a balancer. `rotation`: another secret. `flood`: strangers at the peer ports. `stop`: signals,
 //! and who may run beside whom. `first_admin`, `commands`: the command line. `backups`, `damage`, `private`: what lies on
@@ -16,6 +16,7 @@ mod disk;
 mod files;
 mod first_admin;
 mod flood;
+mod growing;
 mod kills;
 mod load;
 mod partitions;
