@@ -65,12 +65,12 @@ pub fn has(bug: Bug) -> bool {
     *PLANTED == Some(bug)
 }
 
-/// How long the next one that was checked too early is left lying: every fourth for a while.
+/// How long the next one that was checked too early is left lying: every third for longer than anything is fresh.
 #[cfg(feature = "planted")]
 pub fn late() -> std::time::Duration {
     static CHECKED: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-    let is_late = CHECKED.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(4);
-    std::time::Duration::from_secs(if is_late { 3 } else { 0 })
+    let is_late = CHECKED.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(3);
+    std::time::Duration::from_millis(if is_late { 1_050 } else { 0 })
 }
 
 /// No time: nothing is checked too early.

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -182,7 +183,10 @@ impl Identity {
     async fn sure_look(&self, sid: &str) -> Result<Look> {
         let checked_first = planted::has(Bug::FreshnessFirst) && self.log.is_fresh();
         if checked_first {
-            tokio::time::sleep(planted::late()).await;
+            let late = planted::late();
+            tokio::time::sleep(late).await;
+            // who is in touch is held up no longer than that: the others would have nothing to do
+            tokio::time::sleep(if self.log.is_fresh() { Duration::ZERO } else { 2 * late }).await;
         }
         let (mut belief, mut has_asked) = (Belief::Fresh, false);
         for _ in 0..LOOKS_MAX {
