@@ -62,6 +62,14 @@ pub const REFUSAL_MAX: Duration = Duration::from_secs(1);
 /// How long a one-time link is good for.
 pub const LINK_LIFETIME: Duration = Duration::from_secs(3_600);
 
+// the Redis door
+
+/// Most bytes of one value at the Redis door; a hash, a set or a sorted set counts as one. Larger ones would hold up
+/// the log for everybody.
+pub const REDIS_VALUE_MAX: usize = 1 << 20;
+/// Most keys that are flushed in one step.
+pub const FLUSH_MAX: usize = 5_000;
+
 // sessions
 
 /// Most bytes of a session's value.

@@ -25,7 +25,8 @@ use super::store::change_weight;
 use super::types::{Applied, TypeConfig};
 use crate::error::{Error, Result};
 use crate::planted::{self, Bug};
-use crate::state::decide::{View, decide, keys};
+use crate::state::command::Claim;
+use crate::state::decide::{View, claim, decide};
 use crate::state::{Entries, Key, Op, Outcome, Record, State};
 
 /// Ops that may wait to be decided.
@@ -113,7 +114,7 @@ pub type Queue = mpsc::Sender<Job>;
 struct Flight {
     jobs: Vec<(Job, Outcome)>,
     changes: Vec<bool>,
-    keys: Vec<Key>,
+    claims: Vec<Claim>,
     bytes: usize,
     landing: Landing,
 }
@@ -150,7 +151,7 @@ impl Decider {
     /// Works until `queue` is closed or the log has ended, and what was accepted has landed.
     pub async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         let mut waiting: VecDeque<Job> = VecDeque::new();
-        let mut held: HashSet<Key> = HashSet::new();
+        let mut held = Held::default();
         let mut flights: FuturesUnordered<BoxFuture<'static, Flight>> = FuturesUnordered::new();
         let mut arrived = Vec::new();
         let (mut open, mut led) = (true, true);
@@ -242,11 +243,7 @@ impl Decider {
     }
 
     /// Grants keys to whoever can have all of theirs, in order of arrival, and sends one record on its way.
-    async fn depart(
-        &mut self,
-        waiting: &mut VecDeque<Job>,
-        held: &mut HashSet<Key>,
-    ) -> Option<BoxFuture<'static, Flight>> {
+    async fn depart(&mut self, waiting: &mut VecDeque<Job>, held: &mut Held) -> Option<BoxFuture<'static, Flight>> {
         let term = (*self.tenure.borrow_and_update())?;
         if self.rests_until.is_some_and(|until| Instant::now() < until) {
             return None;
@@ -257,11 +254,11 @@ impl Decider {
         }
         let generation = self.state.generation();
         let stamp = self.time.stamp();
-        let mut granted = grant(waiting, held, |op| keys(op, &generation.entries, stamp)).into_iter();
+        let mut granted = grant(waiting, held, |op| claim(op, &generation.entries, stamp)).into_iter();
         let mut view = View::new(&generation.entries, stamp).beside(self.flying as u64);
         let mut record = Record { stamp, changes: Vec::new() };
         let (mut jobs, mut changes, mut taken, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
-        for (job, keys) in granted.by_ref() {
+        for (job, claim) in granted.by_ref() {
             let (change, outcome) = decide(&mut view, &job.op);
             bytes += change_weight(&change);
             changes.push(!change.is_empty());
@@ -269,7 +266,7 @@ impl Decider {
                 record.changes.push(change);
             }
             jobs.push((job, outcome));
-            taken.extend(keys);
+            taken.push(claim);
             if bytes >= RECORD_BYTES {
                 break;
             }
@@ -279,9 +276,9 @@ impl Decider {
         if jobs.is_empty() {
             return None;
         }
-        held.extend(taken.iter().cloned());
+        taken.iter().for_each(|claim| held.take(claim));
         self.flying += bytes;
-        let flight = move |landing| Flight { jobs, changes, keys: taken, bytes, landing };
+        let flight = move |landing| Flight { jobs, changes, claims: taken, bytes, landing };
         let landing = if record.changes.is_empty() { self.confirm(term) } else { self.propose(record, term).await };
         Some(landing.map(flight).boxed())
     }
@@ -314,11 +311,9 @@ impl Decider {
         .boxed()
     }
 
-    fn land(&mut self, flight: Flight, held: &mut HashSet<Key>, waiting: &mut VecDeque<Job>) {
+    fn land(&mut self, flight: Flight, held: &mut Held, waiting: &mut VecDeque<Job>) {
         self.flying -= flight.bytes;
-        for key in &flight.keys {
-            held.remove(key);
-        }
+        flight.claims.iter().for_each(|claim| held.give_back(claim));
         match flight.landing {
             Landing::Applied(applied) => {
                 if flight.jobs.len() >= GATHER_MIN {
@@ -358,19 +353,54 @@ pub fn stopped() -> Error {
     Error::NotDone("the log has stopped".into())
 }
 
+/// What is held while it is on its way.
+#[derive(Default)]
+struct Held {
+    keys: HashSet<Key>,
+    /// Whether somebody runs alone.
+    everything: bool,
+}
+
+impl Held {
+    fn take(&mut self, claim: &Claim) {
+        match claim {
+            Claim::Keys(keys) => self.keys.extend(keys.iter().cloned()),
+            Claim::Everything => self.everything = true,
+        }
+    }
+
+    fn give_back(&mut self, claim: &Claim) {
+        match claim {
+            Claim::Keys(keys) => keys.iter().for_each(|key| {
+                self.keys.remove(key);
+            }),
+            Claim::Everything => self.everything = false,
+        }
+    }
+
+    fn is_free(&self, claim: &Claim) -> bool {
+        match claim {
+            Claim::Keys(keys) => !self.everything && !keys.iter().any(|key| self.keys.contains(key)),
+            Claim::Everything => !self.everything && self.keys.is_empty(),
+        }
+    }
+}
+
 /// Takes from `waiting`, in order, the jobs whose keys are all free; a job that must wait makes those behind it that
-/// want one of its keys wait too. Answers each with the keys it wants.
-fn grant(waiting: &mut VecDeque<Job>, held: &HashSet<Key>, keys: impl Fn(&Op) -> Vec<Key>) -> Vec<(Job, Vec<Key>)> {
-    let mut granted = Vec::new();
-    let mut wanted: HashSet<Key> = HashSet::new();
+/// want one of its keys wait too. Answers each with what it claims. Whoever claims everything departs alone.
+fn grant(waiting: &mut VecDeque<Job>, held: &Held, claim: impl Fn(&Op) -> Claim) -> Vec<(Job, Claim)> {
+    let mut granted: Vec<(Job, Claim)> = Vec::new();
+    let mut wanted = Held::default();
+    let mut is_alone = false;
     for _ in 0..waiting.len() {
         let Some(job) = waiting.pop_front() else { break };
-        let keys = keys(&job.op);
-        let free = keys.iter().all(|key| !held.contains(key) && !wanted.contains(key));
-        if free && granted.len() < BATCH_MAX {
-            granted.push((job, keys));
+        let claim = claim(&job.op);
+        let has_room = granted.len() < BATCH_MAX && (claim != Claim::Everything || granted.is_empty());
+        if !is_alone && has_room && held.is_free(&claim) && wanted.is_free(&claim) {
+            is_alone = claim == Claim::Everything;
+            granted.push((job, claim));
         } else {
-            wanted.extend(keys);
+            wanted.take(&claim);
             waiting.push_back(job);
         }
     }

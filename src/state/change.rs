@@ -13,6 +13,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::command::{Commands, Reply};
 use super::entry::Entry;
 use super::facts::Proof;
 use super::key::Key;
@@ -50,6 +51,40 @@ pub enum Effect {
     Put(Key, Entry),
     /// The key holds nothing.
     Remove(Key),
+    /// Whoever listens is told; nothing is remembered.
+    Tell(Told),
+}
+
+/// What whoever listens is told, on every node.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Told {
+    /// A message in a channel of a database's apps.
+    Message { channel: Bytes, payload: Bytes },
+    /// Something about somebody's session.
+    Session { what: SessionEvent, user: String, key: Key },
+}
+
+/// What happened to somebody's session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SessionEvent {
+    /// It began.
+    SignIn,
+    /// Its owner ended it, or began another in its place.
+    SignOut,
+    /// Its deadline came.
+    Expired,
+    /// It was ended from elsewhere: by an operator, a change of password, another session of theirs.
+    Revoked,
+}
+
+/// Messages are an app's own.
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message { payload, .. } => write!(f, "Message({} bytes)", payload.len()),
+            Self::Session { what, .. } => write!(f, "Session({what:?})"),
+        }
+    }
 }
 
 /// What a caller wants done to the shared state.
@@ -79,6 +114,10 @@ pub enum Op {
     Allow { key: Key, uses: u32, ttl_ms: i64 },
     /// Use one of the times that are left; `Gone` when none is.
     Use(Key),
+    /// What an app asks of its keys, as one.
+    Commands(Box<Commands>),
+    /// Forget those of these keys whose deadline has come, and tell whoever listens.
+    Expire(Vec<Key>),
 }
 
 /// What a key holds for ever, before and after. `None` is nothing.
@@ -202,6 +241,10 @@ pub enum Outcome {
     Setting(Bytes),
     /// What SQLite said.
     User(UserOutcome),
+    /// What an app's commands were answered, one by one.
+    Replies(Vec<Reply>),
+    /// A key that was watched is not what it was: nothing was done.
+    Aborted,
 }
 
 /// A user as given at sign-up, by an operator or by an import. Text is normalised and checked by `identity` before.
@@ -293,6 +336,8 @@ impl fmt::Debug for Op {
             Self::Exchange(_) => "Exchange",
             Self::Allow { .. } => "Allow",
             Self::Use(_) => "Use",
+            Self::Commands(_) => "Commands",
+            Self::Expire(_) => "Expire",
         })
     }
 }
@@ -312,6 +357,8 @@ impl fmt::Debug for Outcome {
             Self::Limited { wait_ms } => write!(f, "Limited({wait_ms} ms)"),
             Self::Setting(value) => write!(f, "Setting({} bytes)", value.len()),
             Self::User(said) => f.debug_tuple("User").field(said).finish(),
+            Self::Replies(replies) => write!(f, "Replies({})", replies.len()),
+            Self::Aborted => f.write_str("Aborted"),
         }
     }
 }

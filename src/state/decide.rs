@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use super::change::{Begin, Budget, Change, Edit, Effect, EndUser, Exchange, Forgiven, Op, Outcome};
+use super::command::{self, Claim};
 use super::entries::Entries;
 use super::entry::{Entry, NEVER};
 use super::facts::{Facts, Signed};
@@ -19,6 +20,8 @@ use crate::planted::{self, Bug};
 
 /// Anonymous sessions may use this share of `memory_max`, in percent, so that people can still sign in.
 const ANONYMOUS_SHARE: u64 = 75;
+/// So may everything that apps keep.
+pub(super) const APP_SHARE: u64 = ANONYMOUS_SHARE;
 
 /// Everybody who may still sign in.
 const ALL: u64 = 100;
@@ -51,7 +54,40 @@ impl<'a> View<'a> {
         self.held(key).filter(|entry| self.now < entry.deadline())
     }
 
-    fn held(&self, key: &Key) -> Option<Entry> {
+    /// Log time.
+    pub(super) fn now(&self) -> Millis {
+        self.now
+    }
+
+    /// What an app's key holds that has not ended, a tombstone too.
+    pub(super) fn entry_of_app(&self, db: u8, raw: &[u8]) -> Option<Entry> {
+        let held = if db > 0 || raw.first() == Some(&0) {
+            self.held(&Key::of_app(db, raw))
+        } else {
+            self.pending.get(raw).cloned().unwrap_or_else(|| self.entries.get_raw(raw))
+        };
+        held.filter(|entry| self.now < entry.deadline())
+    }
+
+    /// A cluster-wide setting.
+    pub(super) fn setting(&self, name: &str) -> Option<Entry> {
+        self.live(&Key::setting(name))
+    }
+
+    /// What `take` makes of every entry, and of what is pending in their place.
+    pub(super) fn all<T>(&self, take: impl Fn(&Entry) -> Option<T>) -> Vec<T> {
+        let pending = self.pending.iter().filter_map(|(key, entry)| Some(entry.as_ref()?.held(key, 0)));
+        let applied = self.entries.held().filter(|entry| !self.pending.contains_key(entry.key()));
+        applied.chain(pending).filter_map(|entry| take(&entry)).collect()
+    }
+
+    /// Whether the entries of an app use up its share (percent) of the memory that the cluster allows.
+    pub(super) fn app_is_full(&self, (prefix, share): (&[u8], u64)) -> bool {
+        let bound = u128::from(self.entries.memory_max()) * u128::from(share) / 100;
+        u128::from(self.entries.used_by(prefix).saturating_add_signed(self.grown)) >= bound
+    }
+
+    pub(super) fn held(&self, key: &Key) -> Option<Entry> {
         match self.pending.get(key) {
             Some(pending) => pending.clone(),
             None => self.entries.get(key),
@@ -70,7 +106,11 @@ impl<'a> View<'a> {
         current.then_some((entry, facts))
     }
 
-    fn epoch(&self, user: &str) -> u64 {
+    /// The session epoch of a user.
+    pub(super) fn epoch(&self, user: &str) -> u64 {
+        if self.pending.is_empty() {
+            return self.entries.epoch(user);
+        }
         epoch_of(self.live(&Key::epoch(user)))
     }
 
@@ -85,7 +125,7 @@ impl<'a> View<'a> {
     }
 
     /// Whether `share` percent of the memory that the cluster allows is used up.
-    fn is_full(&self, share: u64) -> bool {
+    pub(super) fn is_full(&self, share: u64) -> bool {
         let bound = u128::from(self.entries.memory_max()) * u128::from(share) / 100;
         u128::from(self.entries.used_bytes().saturating_add_signed(self.grown)) >= bound
     }
@@ -95,16 +135,16 @@ impl<'a> View<'a> {
         self.grown
     }
 
-    fn remember(&mut self, change: &Change) {
-        for effect in &change.effects {
-            let (key, entry) = match effect {
-                Effect::Put(key, entry) => (key, Some(entry)),
-                Effect::Remove(key) => (key, None),
-            };
-            let bytes = |entry: &Entry| entry.cost_under(key).cast_signed();
-            self.grown += entry.map_or(0, bytes) - self.held(key).as_ref().map_or(0, bytes);
-            self.pending.insert(key.clone(), entry.cloned());
-        }
+    /// Remembers what will be done.
+    pub(super) fn note(&mut self, effect: &Effect) {
+        let (key, entry) = match effect {
+            Effect::Put(key, entry) => (key, Some(entry)),
+            Effect::Remove(key) => (key, None),
+            Effect::Tell(_) => return,
+        };
+        let bytes = |entry: &Entry| entry.cost_under(key).cast_signed();
+        self.grown += entry.map_or(0, bytes) - self.held(key).as_ref().map_or(0, bytes);
+        self.pending.insert(key.clone(), entry.cloned());
     }
 }
 
@@ -114,8 +154,9 @@ pub fn epoch_of(entry: Option<Entry>) -> u64 {
 }
 
 /// The keys that must be held while `op` is decided, until it is applied.
-pub fn keys(op: &Op, entries: &Entries, now: Millis) -> Vec<Key> {
-    match op {
+pub fn claim(op: &Op, entries: &Entries, now: Millis) -> Claim {
+    Claim::Keys(match op {
+        Op::Commands(commands) => return commands.claim(),
         Op::Begin(begin) => {
             let mut keys = vec![begin.key.clone()];
             keys.extend(begin.replaces.clone());
@@ -135,7 +176,8 @@ pub fn keys(op: &Op, entries: &Entries, now: Millis) -> Vec<Key> {
         Op::Setting { name, .. } => vec![Key::setting(name)],
         Op::Exchange(exchange) => vec![exchange.key.clone()],
         Op::Allow { key, .. } | Op::Use(key) => vec![key.clone()],
-    }
+        Op::Expire(keys) => keys.clone(),
+    })
 }
 
 /// Whoever holds the epoch holds off every sign-in of the user, so the list of their sessions is whole.
@@ -181,8 +223,17 @@ pub fn decide(view: &mut View<'_>, op: &Op) -> (Change, Outcome) {
             Outcome::Done
         }
         Op::Use(key) => use_one(view, key, &mut change.effects),
+        // these note what they do as they go
+        Op::Commands(commands) => {
+            let outcome = command::run_all(view, commands, &mut change);
+            return (change, outcome);
+        }
+        Op::Expire(keys) => {
+            let outcome = command::expire(view, keys, &mut change.effects);
+            return (change, outcome);
+        }
     };
-    view.remember(&change);
+    change.effects.iter().for_each(|effect| view.note(effect));
     (change, outcome)
 }
 

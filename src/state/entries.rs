@@ -15,11 +15,13 @@ use moka::Expiry;
 use moka::notification::RemovalCause;
 use moka::sync::Cache;
 
+use super::app::AppRecord;
 use super::entry::{Entry, NEVER};
 use super::epochs::Epochs;
 use super::index::UserIndex;
 use super::key::{self, Key};
 use super::name::{AsItIs, Name};
+use super::shares::Shares;
 use crate::clock::Millis;
 
 /// Bytes that an entry costs beside its key and its packed bytes: moka's nodes, reference counts, the user index.
@@ -39,6 +41,7 @@ pub struct Entries {
     seeds: [RandomState; 2],
     index: Arc<UserIndex>,
     epochs: Epochs,
+    shares: Arc<Shares>,
     used: Arc<AtomicU64>,
     as_of: Arc<AtomicI64>,
     /// Ends the sweeper when it goes.
@@ -57,11 +60,13 @@ impl Entries {
         let index: Arc<UserIndex> = Arc::default();
         let used: Arc<AtomicU64> = Arc::default();
         let as_of: Arc<AtomicI64> = Arc::default();
-        let (listed, bytes) = (index.clone(), used.clone());
+        let shares: Arc<Shares> = Arc::default();
+        let (listed, bytes, shared) = (index.clone(), used.clone(), shares.clone());
         let cache = Cache::builder()
             .expire_after(Late { as_of: as_of.clone() })
             .eviction_listener(move |name: Arc<Name>, entry: Entry, cause| {
                 bytes.fetch_sub(cost(&entry), Ordering::Relaxed);
+                shared.subtract(entry.key(), cost(&entry));
                 if cause != RemovalCause::Replaced {
                     listed.remove(*name, &entry);
                 }
@@ -74,6 +79,7 @@ impl Entries {
             seeds: [RandomState::default(), RandomState::default()],
             index,
             epochs: Epochs::default(),
+            shares,
             used,
             as_of,
             _alive: alive,
@@ -83,6 +89,11 @@ impl Entries {
     /// The entry of a key, whether or not it is live.
     pub fn get(&self, key: &Key) -> Option<Entry> {
         self.cache.get(&self.name(key.as_bytes())).filter(|entry| entry.key() == key.as_bytes())
+    }
+
+    /// The same by the bytes of a key.
+    pub(super) fn get_raw(&self, key: &[u8]) -> Option<Entry> {
+        self.cache.get(&self.name(key)).filter(|entry| entry.key() == key)
     }
 
     /// The session epoch of a user: every request of somebody signed in asks for it.
@@ -114,11 +125,16 @@ impl Entries {
     fn insert(&self, name: Name, entry: Entry) {
         self.as_of.fetch_max(entry.stamp(), Ordering::Relaxed);
         self.used.fetch_add(cost(&entry), Ordering::Relaxed);
+        self.shares.add(entry.key(), cost(&entry));
         self.index.add(name, &entry);
+        let is_app = entry.key().starts_with(key::APP.as_bytes());
         let raised = entry.key().starts_with(key::EPOCH.as_bytes()).then(|| entry.clone());
         self.cache.insert(name, entry);
         if let Some(epoch) = raised {
             self.epochs.put(&epoch);
+        }
+        if is_app {
+            self.shares.are_others();
         }
     }
 
@@ -126,6 +142,23 @@ impl Entries {
     pub fn remove(&self, key: &Key) {
         self.epochs.remove(key.as_bytes());
         self.cache.invalidate(&self.name(key.as_bytes()));
+        if key.as_bytes().starts_with(key::APP.as_bytes()) {
+            self.shares.are_others();
+        }
+    }
+
+    /// How often apps have been added, changed or removed: whoever remembers one looks again when this is another.
+    pub fn apps_changed(&self) -> u64 {
+        self.shares.changed()
+    }
+
+    /// Bytes in use by the app with this prefix, as `memory_max` counts them; 0 when there is none.
+    pub fn used_by(&self, prefix: &[u8]) -> u64 {
+        self.shares.used_by(prefix, || {
+            let apps = self.held().filter(|entry| entry.key().starts_with(key::APP.as_bytes()));
+            let prefixes = apps.filter_map(|entry| AppRecord::read(entry.value())).map(|app| app.prefix).collect();
+            (prefixes, self.held().map(|entry| (entry.clone(), cost(&entry))))
+        })
     }
 
     /// Forgets all sessions, live and ended.

@@ -26,6 +26,26 @@ const KEY: usize = HEADER + 4;
 const KIND_PLAIN: u8 = 0;
 const KIND_SESSION: u8 = 1;
 const KIND_DEAD: u8 = 2;
+const KIND_HASH: u8 = 3;
+const KIND_SET: u8 = 4;
+const KIND_SORTED_SET: u8 = 5;
+
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A value.
+    Plain,
+    /// A value with facts beside it.
+    Session,
+    /// A tombstone.
+    Dead,
+    /// Fields and their values.
+    Hash,
+    /// Members.
+    Set,
+    /// Members with scores.
+    SortedSet,
+}
 
 /// One entry. Cheap to clone; never changed, only replaced.
 #[derive(Clone, PartialEq, Eq)]
@@ -47,6 +67,17 @@ impl Entry {
     /// A tombstone: the key stays dead until `deadline`, whatever is written to it.
     pub fn dead(deadline: Millis, stamp: Millis) -> Self {
         Self::pack(KIND_DEAD, &[], &[], deadline, stamp)
+    }
+
+    /// The packed members of a hash, a set or a sorted set, written at `stamp`.
+    pub fn collection(kind: Kind, packed: &[u8], deadline: Millis, stamp: Millis) -> Self {
+        let kind = match kind {
+            Kind::Hash => KIND_HASH,
+            Kind::Set => KIND_SET,
+            Kind::SortedSet => KIND_SORTED_SET,
+            Kind::Plain | Kind::Session | Kind::Dead => KIND_PLAIN,
+        };
+        Self::pack(kind, &[], packed, deadline, stamp)
     }
 
     fn pack(kind: u8, facts: &[u8], value: &[u8], deadline: Millis, stamp: Millis) -> Self {
@@ -95,6 +126,28 @@ impl Entry {
     /// The log index of the write; 0 until applied.
     pub fn index(&self) -> u64 {
         self.i64_at(16) as u64
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> Kind {
+        match self.0[24] {
+            KIND_SESSION => Kind::Session,
+            KIND_DEAD => Kind::Dead,
+            KIND_HASH => Kind::Hash,
+            KIND_SET => Kind::Set,
+            KIND_SORTED_SET => Kind::SortedSet,
+            _ => Kind::Plain,
+        }
+    }
+
+    /// The same entry with another deadline, written at `stamp`.
+    pub fn until(&self, deadline: Millis, stamp: Millis) -> Self {
+        let (header, rest) = self.packed();
+        let mut header = *header;
+        header[..8].copy_from_slice(&deadline.to_le_bytes());
+        header[8..16].copy_from_slice(&stamp.to_le_bytes());
+        header[16..24].fill(0);
+        Self::joined(&header, &[], &[rest])
     }
 
     /// Whether this is a tombstone.
@@ -158,7 +211,7 @@ impl Entry {
     /// When the bytes are no entry; says which part.
     pub(super) fn unpacked(key: &[u8], bytes: &[u8]) -> Result<Self, &'static str> {
         let (header, rest) = bytes.split_first_chunk::<HEADER>().ok_or("entry shorter than its header")?;
-        if header[24] > KIND_DEAD {
+        if header[24] > KIND_SORTED_SET {
             return Err("entry of an unknown kind");
         }
         if rest.len() < usize::from(u16::from_le_bytes([header[25], header[26]])) {

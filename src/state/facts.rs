@@ -33,6 +33,10 @@ pub enum Proof {
     SignUp,
     /// With a one-time link.
     Link,
+    /// An app says so, which may sign people in.
+    App,
+    /// An app says so, which may not: the session is listed as theirs and ends with theirs, and nobody is signed in.
+    Claim,
 }
 
 /// Who is signed in, as far as the session knows. Set by `identity` alone.
@@ -68,6 +72,11 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Whether an app began the session: its deadline is the app's affair, and there is no idle timeout of ours.
+    pub fn is_apps(&self) -> bool {
+        self.idle_ms == 0
+    }
+
     /// The deadline that use of the session at `now` asks for, slack included.
     pub fn slid(&self, now: Millis) -> Millis {
         now.saturating_add(self.idle_ms).saturating_add(slack_ms(self.idle_ms)).min(self.absolute)
@@ -170,6 +179,22 @@ impl<'a> Glance<'a> {
         self.own
     }
 
+    /// How whoever signed in proved it.
+    pub fn proof(&self) -> Proof {
+        match self.flags >> PROOF {
+            0 => Proof::Password,
+            1 => Proof::SignUp,
+            2 => Proof::Link,
+            3 => Proof::App,
+            _ => Proof::Claim,
+        }
+    }
+
+    /// Whether an app began the session: its deadline is the app's affair, and there is no idle timeout of ours.
+    pub fn is_apps(&self) -> bool {
+        self.idle_ms == 0
+    }
+
     /// Who signed in.
     pub fn user(&self) -> Option<UserId<'a>> {
         if self.flags & SIGNED == 0 {
@@ -198,11 +223,7 @@ impl<'a> Glance<'a> {
             _ => owned(text(&mut rest)?)?,
         };
         let agent = owned(text(&mut rest)?)?;
-        let proof = match self.flags >> PROOF {
-            0 => Proof::Password,
-            1 => Proof::SignUp,
-            _ => Proof::Link,
-        };
+        let proof = self.proof();
         let signed = match self.user() {
             Some(user) => {
                 Some(Signed { user: user.to_string(), epoch: self.epoch, proof, own: self.own.try_into().ok()? })
@@ -299,7 +320,13 @@ mod tests {
 
     fn facts() -> impl Strategy<Value = Facts> {
         let user = prop_oneof![Just(USER.to_owned()), Just(USER.to_uppercase()), ".{0,60}"];
-        let proof = prop_oneof![Just(Proof::Password), Just(Proof::SignUp), Just(Proof::Link)];
+        let proof = prop_oneof![
+            Just(Proof::Password),
+            Just(Proof::SignUp),
+            Just(Proof::Link),
+            Just(Proof::App),
+            Just(Proof::Claim)
+        ];
         let signed = (user, any::<u64>(), proof, any::<[u8; 16]>()).prop_map(|(user, epoch, proof, own)| Signed {
             user,
             epoch,

@@ -13,6 +13,13 @@ use smallvec::SmallVec;
 /// How the key of a user's session epoch begins.
 pub(super) const EPOCH: &str = "\0epoch:";
 
+/// How the key of an app's credentials begins.
+pub(super) const APP: &str = "\0app:";
+
+/// How keys begin that apps name in another database than the first, or with a NUL in front: a byte for the database
+/// follows.
+const DATABASE: &[u8] = b"\0db:";
+
 /// An entry's key. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(Arc<[u8]>);
@@ -50,6 +57,22 @@ impl Key {
         Self(Arc::from(&*bytes))
     }
 
+    /// What an app calls `raw` in the database `db`.
+    pub fn of_app(db: u8, raw: &[u8]) -> Self {
+        let mut bytes = SmallVec::<[u8; 128]>::new();
+        if db > 0 || raw.first() == Some(&0) {
+            bytes.extend_from_slice(DATABASE);
+            bytes.push(db);
+        }
+        bytes.extend_from_slice(raw);
+        Self(Arc::from(&*bytes))
+    }
+
+    /// Where the credentials of an app are kept.
+    pub fn app(name: &str) -> Self {
+        Self::joined(APP, name)
+    }
+
     fn joined(prefix: &str, rest: &str) -> Self {
         let mut bytes = SmallVec::<[u8; 128]>::from_slice(prefix.as_bytes());
         bytes.extend_from_slice(rest.as_bytes());
@@ -69,7 +92,23 @@ impl Key {
 
 /// The same of a key's bytes.
 pub(super) fn is_internal(key: &[u8]) -> bool {
-    key.first() == Some(&0)
+    key.first() == Some(&0) && !key.starts_with(DATABASE)
+}
+
+/// Which database an app's key is in, and what the app calls it there; `None` of a key of ours.
+pub fn named_by_app(key: &[u8]) -> Option<(u8, &[u8])> {
+    match key.strip_prefix(DATABASE) {
+        Some(rest) => rest.split_first().map(|(db, raw)| (*db, raw)),
+        None if is_internal(key) => None,
+        None => Some((0, key)),
+    }
+}
+
+/// What finds an entry finds it by its bytes.
+impl std::borrow::Borrow<[u8]> for Key {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// Session keys are secrets: only their length is ever printed.

@@ -5,8 +5,11 @@
 //! records are the same. Both halves hang under one pointer, so that a reader that looks twice sees one generation
 //! even while a snapshot is installed.
 
+pub mod app;
 pub mod change;
+mod claims;
 pub mod codec;
+pub mod command;
 pub mod decide;
 pub mod entries;
 pub mod entry;
@@ -18,6 +21,7 @@ mod json;
 pub mod key;
 mod name;
 mod rows;
+mod shares;
 pub mod snapshot;
 pub mod user;
 mod user_changes;
@@ -29,12 +33,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
+pub use app::AppRecord;
 pub use change::{
-    Begin, Budget, Change, Edit, Effect, EndUser, Exchange, Forgiven, LinkUse, NewUser, Op, Outcome, Record, SignedIn,
-    UserChange, UserOutcome,
+    Begin, Budget, Change, Edit, Effect, EndUser, Exchange, Forgiven, LinkUse, NewUser, Op, Outcome, Record,
+    SessionEvent, SignedIn, Told, UserChange, UserOutcome,
 };
+pub use command::{Call, Commands, Reply, Scope};
 pub use decide::epoch_of;
 pub use entries::Entries;
 pub use entry::{Entry, NEVER};
@@ -60,6 +66,13 @@ pub struct State {
     dir: PathBuf,
     current: ArcSwap<Generation>,
     stamp: AtomicI64,
+    listener: ArcSwapOption<Box<dyn Listener>>,
+}
+
+/// Whoever is told what records tell.
+pub trait Listener: Send + Sync + 'static {
+    /// Called as the record at `index` is applied, in the order of the log; must not wait.
+    fn hear(&self, index: u64, told: &Told);
 }
 
 impl State {
@@ -72,7 +85,17 @@ impl State {
         files::discard_other_generations(dir, number)?;
         let generation = Generation { entries: Entries::new(), users: open_users(&users_path(dir, number))?, number };
         files::sync_directory(dir)?;
-        Ok(Self { dir: dir.to_owned(), current: ArcSwap::from_pointee(generation), stamp: AtomicI64::new(0) })
+        Ok(Self {
+            dir: dir.to_owned(),
+            current: ArcSwap::from_pointee(generation),
+            stamp: AtomicI64::new(0),
+            listener: ArcSwapOption::empty(),
+        })
+    }
+
+    /// Has everything told to `listener` from now on, and to nobody else.
+    pub fn tell(&self, listener: Box<dyn Listener>) {
+        self.listener.store(Some(Arc::new(listener)));
     }
 
     /// The generation to read from. Keep it for as long as one answer is being made, and no longer.
@@ -116,6 +139,7 @@ impl State {
                 match effect {
                     Effect::Put(key, entry) => generation.entries.put(key, entry, *index),
                     Effect::Remove(key) => generation.entries.remove(key),
+                    Effect::Tell(told) => self.listener.load().iter().for_each(|l| l.hear(*index, told)),
                 }
             }
         }

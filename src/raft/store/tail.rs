@@ -12,7 +12,7 @@ use std::sync::Arc;
 use openraft::{EntryPayload, LogIdOptionExt as _};
 
 use crate::raft::types::{Entry, LogId, Vote};
-use crate::state::{Change, Effect, UserChange};
+use crate::state::{Change, Effect, Told, UserChange};
 
 /// Durable entries that stay in memory, at most.
 const WINDOW_ENTRIES: usize = 4_096;
@@ -170,6 +170,8 @@ pub fn change_weight(change: &Change) -> usize {
     let effects = change.effects.iter().map(|effect| match effect {
         Effect::Put(key, entry) => EFFECT + key.as_bytes().len() + entry.len(),
         Effect::Remove(key) => EFFECT + key.as_bytes().len(),
+        Effect::Tell(Told::Message { channel, payload }) => EFFECT + channel.len() + payload.len(),
+        Effect::Tell(Told::Session { user, key, .. }) => EFFECT + user.len() + key.as_bytes().len(),
     });
     let users = match &change.user {
         None => 0,

@@ -87,6 +87,7 @@ impl World {
             match effect {
                 Effect::Put(key, entry) => self.entries.put(&key, &entry, 1),
                 Effect::Remove(key) => self.entries.remove(&key),
+                Effect::Tell(_) => {}
             }
         }
     }

@@ -1,0 +1,333 @@
+//! Keys: what can be done to any key, whatever it holds: deadlines, names, listings; and the few commands without one.
+
+use bytes::Bytes;
+use std::hash::BuildHasher as _;
+
+use super::glob::matches;
+use super::keyspace::{Held, Keyspace, nothing_done};
+use super::number::parse_int;
+use super::reply::{Answered, Reply, wrong};
+use crate::clock::Millis;
+use crate::limits::FLUSH_MAX;
+use crate::state::entry::{Entry, Kind, NEVER};
+
+/// A text's place in the order of `SCAN`: the same on every node, so that any of them can go on. It fits into the
+/// whole numbers of a JavaScript `Number`.
+pub fn place(raw: &[u8]) -> u64 {
+    foldhash::fast::FixedState::with_seed(0).hash_one(raw) >> 12 | 1
+}
+
+pub(super) fn del(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    Ok(Reply::count(args.iter().filter(|raw| keyspace.remove(raw, (b'g', "del"))).count()))
+}
+
+pub(super) fn exists(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    Ok(Reply::count(args.iter().filter(|raw| keyspace.live(raw).is_some()).count()))
+}
+
+pub(super) fn kind(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    let name = keyspace.live(&args[0]).map_or("none", |entry| name_of(entry.kind()));
+    Ok(Reply::Status(name.into()))
+}
+
+fn name_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Plain | Kind::Session => "string",
+        Kind::Hash => "hash",
+        Kind::Set => "set",
+        Kind::SortedSet => "zset",
+        Kind::Dead => "none",
+    }
+}
+
+pub(super) fn ttl(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    // rounded as Redis rounds
+    left(keyspace, &args[0], |deadline, now| (deadline - now + 500) / 1_000)
+}
+
+pub(super) fn pttl(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    left(keyspace, &args[0], |deadline, now| deadline - now)
+}
+
+pub(super) fn expiretime(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    left(keyspace, &args[0], |deadline, _| deadline / 1_000)
+}
+
+pub(super) fn pexpiretime(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    left(keyspace, &args[0], |deadline, _| deadline)
+}
+
+/// -2 without a key, -1 without a deadline.
+fn left(keyspace: &Keyspace<'_, '_>, raw: &[u8], show: impl Fn(Millis, Millis) -> i64) -> Answered {
+    Ok(Reply::Int(match keyspace.live(raw).map(|entry| entry.deadline()) {
+        None => -2,
+        Some(NEVER) => -1,
+        Some(deadline) => show(deadline, keyspace.now()),
+    }))
+}
+
+pub(super) fn expire(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    expire_at(keyspace, args, (keyspace.now(), 1_000, "expire"))
+}
+
+pub(super) fn pexpire(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    expire_at(keyspace, args, (keyspace.now(), 1, "pexpire"))
+}
+
+pub(super) fn expireat(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    expire_at(keyspace, args, (0, 1_000, "expireat"))
+}
+
+pub(super) fn pexpireat(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    expire_at(keyspace, args, (0, 1, "pexpireat"))
+}
+
+/// `EXPIRE key n [NX|XX|GT|LT]`: so many units after `base`.
+fn expire_at(
+    keyspace: &mut Keyspace<'_, '_>,
+    args: &[Bytes],
+    (base, unit_ms, command): (Millis, i64, &str),
+) -> Answered {
+    let number = parse_int(&args[1]).ok_or_else(wrong::integer)?;
+    let deadline = number.checked_mul(unit_ms).and_then(|millis| base.checked_add(millis));
+    let deadline = deadline.filter(|at| *at < NEVER).ok_or_else(|| wrong::expire(command))?;
+    let conditions = Conditions::read(&args[2..])?;
+    let Some(held) = keyspace.live(&args[0]) else { return nothing_done() };
+    if !conditions.are_met(held.deadline(), deadline) {
+        return nothing_done();
+    }
+    Ok(Reply::yes(keyspace.set_deadline(&args[0], deadline)))
+}
+
+/// When a deadline is moved.
+#[derive(Default)]
+struct Conditions {
+    nx: bool,
+    xx: bool,
+    gt: bool,
+    lt: bool,
+}
+
+impl Conditions {
+    fn read(args: &[Bytes]) -> Result<Self, Reply> {
+        let mut all = Self::default();
+        for word in args {
+            match word.to_ascii_uppercase().as_slice() {
+                b"NX" => all.nx = true,
+                b"XX" => all.xx = true,
+                b"GT" => all.gt = true,
+                b"LT" => all.lt = true,
+                _ => return Err(Reply::error(format!("ERR Unsupported option {}", String::from_utf8_lossy(word)))),
+            }
+        }
+        if all.nx && (all.xx || all.gt || all.lt) {
+            return Err(Reply::err("ERR NX and XX, GT or LT options at the same time are not compatible"));
+        }
+        if all.gt && all.lt {
+            return Err(Reply::err("ERR GT and LT options at the same time are not compatible"));
+        }
+        Ok(all)
+    }
+
+    fn are_met(&self, held: Millis, wanted: Millis) -> bool {
+        let has_deadline = held != NEVER;
+        !(self.nx && has_deadline || self.xx && !has_deadline || self.gt && wanted <= held || self.lt && wanted >= held)
+    }
+}
+
+pub(super) fn persist(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    let has_deadline = keyspace.live(&args[0]).is_some_and(|entry| entry.deadline() != NEVER);
+    Ok(Reply::yes(has_deadline && keyspace.set_deadline(&args[0], NEVER)))
+}
+
+pub(super) fn rename(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    let entry = keyspace.live(&args[0]).ok_or_else(wrong::no_key)?;
+    if args[0] != args[1] {
+        moved(keyspace, (&args[0], &args[1]), &entry);
+    }
+    Ok(Reply::OK)
+}
+
+pub(super) fn renamenx(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    let entry = keyspace.live(&args[0]).ok_or_else(wrong::no_key)?;
+    let is_free = matches!(keyspace.held(&args[1]), Held::Nothing);
+    if is_free {
+        moved(keyspace, (&args[0], &args[1]), &entry);
+    }
+    Ok(Reply::yes(is_free))
+}
+
+fn moved(keyspace: &mut Keyspace<'_, '_>, (from, to): (&[u8], &[u8]), entry: &Entry) {
+    keyspace.remove(from, (b'g', "rename_from"));
+    copied(keyspace, to, entry, "rename_to");
+}
+
+/// A session's facts go with its value only as far as its app may say them anew.
+fn copied(keyspace: &mut Keyspace<'_, '_>, to: &[u8], entry: &Entry, event: &str) {
+    if matches!(entry.kind(), Kind::Plain | Kind::Session) {
+        if !keyspace.is_dead(to) && keyspace.live(to).is_some() {
+            keyspace.remove_for_replacement(to);
+        }
+        keyspace.put_string(to, entry.value(), entry.deadline(), (b'g', event));
+    } else {
+        keyspace.put(to, entry.until(entry.deadline(), keyspace.now()), (b'g', event));
+    }
+}
+
+/// `COPY source destination [REPLACE]`, within a database.
+pub(super) fn copy(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    let replaces = match &args[2..] {
+        [] => false,
+        [word] if word.eq_ignore_ascii_case(b"REPLACE") => true,
+        _ => return Err(wrong::syntax()),
+    };
+    if args[0] == args[1] {
+        return Err(Reply::err("ERR source and destination objects are the same"));
+    }
+    let Some(entry) = keyspace.live(&args[0]) else { return nothing_done() };
+    if !replaces && !matches!(keyspace.held(&args[1]), Held::Nothing) {
+        return nothing_done();
+    }
+    copied(keyspace, &args[1], &entry, "copy_to");
+    Ok(Reply::Int(1))
+}
+
+pub(super) fn keys(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    let fitting = keyspace.names().into_iter().filter(|raw| matches(&args[0], raw));
+    Ok(Reply::Array(fitting.map(|raw| Reply::Bulk(raw.into())).collect()))
+}
+
+pub(super) fn dbsize(keyspace: &mut Keyspace<'_, '_>, _: &[Bytes]) -> Answered {
+    Ok(Reply::count(keyspace.names().len()))
+}
+
+pub(super) fn randomkey(keyspace: &mut Keyspace<'_, '_>, _: &[Bytes]) -> Answered {
+    Ok(keyspace.names().into_iter().next().map_or(Reply::Null, |raw| Reply::Bulk(raw.into())))
+}
+
+/// What `SCAN` is asked for.
+pub struct Scan {
+    /// Where to go on: a [`place`].
+    pub cursor: u64,
+    pub count: usize,
+    pattern: Option<Bytes>,
+    kind: Option<Vec<u8>>,
+}
+
+impl Scan {
+    /// `SCAN cursor [MATCH pattern] [COUNT n] [TYPE t]`, without the name.
+    ///
+    /// # Errors
+    /// Those of Redis.
+    pub fn read(args: &[Bytes]) -> Result<Self, Reply> {
+        let cursor = parse_int(&args[0]).and_then(|cursor| u64::try_from(cursor).ok());
+        let cursor = cursor.ok_or_else(|| Reply::err("ERR invalid cursor"))?;
+        let mut scan = Self { cursor, count: 10, pattern: None, kind: None };
+        for pair in args[1..].chunks(2) {
+            let [word, value] = pair else { return Err(wrong::syntax()) };
+            match word.to_ascii_uppercase().as_slice() {
+                b"MATCH" => scan.pattern = Some(value.clone()),
+                b"TYPE" => scan.kind = Some(value.to_ascii_lowercase()),
+                b"COUNT" => {
+                    let count = parse_int(value).ok_or_else(wrong::integer)?;
+                    scan.count = usize::try_from(count).ok().filter(|n| *n > 0).ok_or_else(wrong::syntax)?;
+                }
+                _ => return Err(wrong::syntax()),
+            }
+        }
+        Ok(scan)
+    }
+
+    /// The page that begins at the cursor, of names in the order of their [`place`]s. All names of one place are on one
+    /// page, so that a cursor is a place and nothing more.
+    pub fn page(&self, keyspace: &Keyspace<'_, '_>, all: &[(u64, Vec<u8>)]) -> Reply {
+        let from = all.partition_point(|(place, _)| *place < self.cursor);
+        let mut to = (from + self.count.min(all.len())).min(all.len());
+        while to > from && to < all.len() && all[to].0 == all[to - 1].0 {
+            to += 1;
+        }
+        let next = all.get(to).map_or(0, |(place, _)| *place);
+        let fitting = all[from..to].iter().map(|(_, raw)| raw).filter(|raw| self.wants(keyspace, raw));
+        let page = fitting.map(Reply::bulk).collect();
+        Reply::Array(vec![Reply::bulk(next.to_string()), Reply::Array(page)])
+    }
+
+    fn wants(&self, keyspace: &Keyspace<'_, '_>, raw: &[u8]) -> bool {
+        let Some(entry) = keyspace.live(raw) else { return false };
+        self.pattern.as_ref().is_none_or(|pattern| matches(pattern, raw))
+            && self.kind.as_ref().is_none_or(|kind| name_of(entry.kind()).as_bytes() == kind)
+    }
+}
+
+/// Names in the order of `SCAN`.
+pub fn in_order(names: Vec<Vec<u8>>) -> Vec<(u64, Vec<u8>)> {
+    let mut all: Vec<(u64, Vec<u8>)> = names.into_iter().map(|raw| (place(&raw), raw)).collect();
+    all.sort_unstable();
+    all
+}
+
+pub(super) fn scan(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    let scan = Scan::read(args)?;
+    Ok(scan.page(keyspace, &in_order(keyspace.names())))
+}
+
+/// `FLUSHDB`, as one step: of so many keys that it fits into a record.
+pub(super) fn flushdb(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    match args {
+        [] => {}
+        [word] if word.eq_ignore_ascii_case(b"ASYNC") || word.eq_ignore_ascii_case(b"SYNC") => {}
+        _ => return Err(wrong::syntax()),
+    }
+    let names = keyspace.names();
+    if names.len() > FLUSH_MAX {
+        return Err(Reply::err("ERR too many keys to flush in one step; send FLUSHDB by itself"));
+    }
+    names.iter().for_each(|raw| {
+        keyspace.remove(raw, (b'g', "del"));
+    });
+    Ok(Reply::OK)
+}
+
+pub(super) fn object(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    let entry = keyspace.live(&args[1]);
+    match (args[0].to_ascii_uppercase().as_slice(), entry) {
+        (b"ENCODING" | b"REFCOUNT" | b"IDLETIME" | b"FREQ", None) => Ok(Reply::Null),
+        (b"ENCODING", Some(entry)) => Ok(Reply::bulk(encoding(&entry))),
+        (b"REFCOUNT", Some(_)) => Ok(Reply::Int(1)),
+        (b"IDLETIME", Some(entry)) => Ok(Reply::Int((keyspace.now() - entry.stamp()).max(0) / 1_000)),
+        (b"FREQ", Some(_)) => Ok(Reply::Int(0)),
+        _ => Err(Reply::error(format!(
+            "ERR unknown subcommand '{}'. Try OBJECT HELP.",
+            String::from_utf8_lossy(&args[0])
+        ))),
+    }
+}
+
+fn encoding(entry: &Entry) -> &'static str {
+    match entry.kind() {
+        Kind::Hash | Kind::SortedSet => "listpack",
+        Kind::Set => "hashtable",
+        _ if parse_int(entry.value()).is_some() => "int",
+        _ if entry.value().len() <= 44 => "embstr",
+        _ => "raw",
+    }
+}
+
+pub(super) fn ping(_: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    Ok(args.first().map_or(Reply::Status("PONG".into()), |text| Reply::Bulk(text.clone())))
+}
+
+pub(super) fn echo(_: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    Ok(Reply::Bulk(args[0].clone()))
+}
+
+pub(super) fn time(keyspace: &mut Keyspace<'_, '_>, _: &[Bytes]) -> Answered {
+    let now = keyspace.now();
+    Ok(Reply::Array(vec![Reply::bulk((now / 1_000).to_string()), Reply::bulk((now % 1_000 * 1_000).to_string())]))
+}
+
+/// Answers how many heard it: nobody knows of all nodes, so it is not counted.
+pub(super) fn publish(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    keyspace.publish(&args[0], &args[1]);
+    nothing_done()
+}

@@ -1,0 +1,144 @@
+//! Command: what apps ask of their keys, in Redis's words.
+//!
+//! A command is a name and arguments, as sent. `table` says what each is called, how many arguments it takes, which of
+//! them are keys, and which function runs it, on a [`Keyspace`]: the entries as an app sees them. Those that change
+//! something are run by the leader alone, as part of deciding, and only their effects travel on; those that read run on
+//! any node. The semantics are those of Redis 7.0, except where a session is concerned: see `sessions`.
+
+mod glob;
+mod keys;
+mod keyspace;
+mod number;
+mod reply;
+mod sessions;
+mod strings;
+mod table;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+pub use glob::matches;
+pub use keyspace::{Held, Keyspace};
+pub use number::{parse_float, parse_int};
+pub use reply::{Answered, Reply, wrong};
+pub use table::{Access, Keys, Spec, find, names};
+
+use super::change::{Effect, Outcome};
+use super::decide::View;
+use super::key::Key;
+use super::{Change, Entries};
+use crate::clock::Millis;
+
+/// Who asks: what they may see, and how their keys are taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scope {
+    /// The database that was selected.
+    pub db: u8,
+    /// Which app; `None`: whoever holds the password for everything.
+    pub app: Option<AppScope>,
+    /// What session keys begin with.
+    pub sessions: String,
+    /// How long keys of Express's form stay dead after an app's own `DEL`, milliseconds.
+    pub guard_ms: i64,
+}
+
+/// What an app may see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppScope {
+    /// Its name.
+    pub name: String,
+    /// What its keys begin with.
+    #[serde(with = "serde_bytes")]
+    pub prefix: Vec<u8>,
+    /// Whether what it says about who is signed in counts.
+    pub may_sign_in: bool,
+    /// How much of `memory_max` its entries may use, percent.
+    pub share: u8,
+}
+
+/// A name and arguments.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call(pub Vec<Bytes>);
+
+/// Arguments are secrets.
+impl std::fmt::Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Call({} arguments)", self.0.len())
+    }
+}
+
+/// Commands that are run one after another, with nothing between.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commands {
+    pub scope: Scope,
+    pub calls: Vec<Call>,
+    /// Keys, and the log index of the write that each held when it was watched; 0: it held nothing.
+    pub watched: Vec<(Bytes, u64)>,
+}
+
+/// Which keys must be held while something is decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    Keys(Vec<Key>),
+    /// All there are: it runs alone.
+    Everything,
+}
+
+impl Commands {
+    /// The keys that these commands touch.
+    pub fn claim(&self) -> Claim {
+        let mut keys: Vec<Key> = self.watched.iter().map(|(raw, _)| Key::of_app(self.scope.db, raw)).collect();
+        for call in &self.calls {
+            let Some(spec) = call.spec() else { continue };
+            match spec.keys_of(&call.0) {
+                Some(named) => keys.extend(named.iter().map(|raw| Key::of_app(self.scope.db, raw))),
+                None if spec.access == Access::Write => return Claim::Everything,
+                None => {}
+            }
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        Claim::Keys(keys)
+    }
+}
+
+impl Call {
+    /// What is known of the command; `None` when there is none of this name.
+    pub fn spec(&self) -> Option<&'static Spec> {
+        self.0.first().and_then(|name| find(name))
+    }
+}
+
+/// Runs commands one after another, each seeing what those before it did. Effects are noted in the view as they come.
+pub(super) fn run_all(view: &mut View<'_>, commands: &Commands, change: &mut Change) -> Outcome {
+    let mut keyspace = Keyspace::new(view, &commands.scope);
+    if commands.watched.iter().any(|(raw, index)| keyspace.version(raw) != *index) {
+        return Outcome::Aborted;
+    }
+    let replies = commands.calls.iter().map(|call| keyspace.run(&call.0)).collect();
+    change.effects = keyspace.into_effects();
+    Outcome::Replies(replies)
+}
+
+/// Runs a command that only reads, on the entries as they are applied here.
+pub fn read(entries: &Entries, scope: &Scope, call: &[Bytes], now: Millis) -> Reply {
+    let mut view = View::new(entries, now);
+    let mut keyspace = Keyspace::new(&mut view, scope);
+    let reply = keyspace.run(call);
+    debug_assert!(keyspace.into_effects().is_empty(), "a command that reads has no effects");
+    reply
+}
+
+/// The log index of the write that a key holds here; 0 when it holds nothing.
+pub fn version(entries: &Entries, scope: &Scope, raw: &[u8], now: Millis) -> u64 {
+    Keyspace::new(&mut View::new(entries, now), scope).version(raw)
+}
+
+/// What a deadline that has come does.
+pub(super) fn expire(view: &mut View<'_>, keys: &[Key], effects: &mut Vec<Effect>) -> Outcome {
+    let mut ended = 0;
+    for key in keys {
+        ended += u64::from(keyspace::expire(view, key, effects));
+    }
+    Outcome::Ended(ended)
+}

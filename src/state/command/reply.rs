@@ -1,0 +1,136 @@
+//! Reply: what a command is answered, before a dialect makes bytes of it.
+//!
+//! Both dialects of Redis's protocol are written from these. What Redis 7.0 answers is the measure, its error texts
+//! too: libraries compare them.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::state::Entry;
+
+/// An answer.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub enum Reply {
+    /// A simple string: `OK`.
+    Status(Cow<'static, str>),
+    /// An error: its code, and what is wrong.
+    Error(Cow<'static, str>),
+    Int(i64),
+    Double(f64),
+    Bulk(Bytes),
+    /// The value of an entry.
+    Value(Entry),
+    /// Text of a format: `txt`.
+    Verbatim(String),
+    /// Nothing: a bulk string that is none.
+    Null,
+    /// No array at all.
+    NullArray,
+    Array(Vec<Reply>),
+    /// Pairs; a flat array in RESP2.
+    Map(Vec<(Reply, Reply)>),
+    /// Members; an array in RESP2.
+    Set(Vec<Reply>),
+    /// Said of its own accord; an array in RESP2.
+    Push(Vec<Reply>),
+}
+
+/// What a command's function answers: an error is an answer, too.
+pub type Answered = Result<Reply, Reply>;
+
+impl Reply {
+    /// `OK`.
+    pub const OK: Self = Self::Status(Cow::Borrowed("OK"));
+
+    /// An error that begins with `ERR`.
+    pub fn err(what: &'static str) -> Self {
+        Self::Error(Cow::Borrowed(what))
+    }
+
+    /// An error whose text is made.
+    pub fn error(what: impl Into<String>) -> Self {
+        Self::Error(Cow::Owned(what.into()))
+    }
+
+    /// A bulk string.
+    pub fn bulk(bytes: impl AsRef<[u8]>) -> Self {
+        Self::Bulk(Bytes::copy_from_slice(bytes.as_ref()))
+    }
+
+    /// A number that counts.
+    pub fn count(n: usize) -> Self {
+        Self::Int(i64::try_from(n).unwrap_or(i64::MAX))
+    }
+
+    /// 1 or 0.
+    pub fn yes(is_so: bool) -> Self {
+        Self::Int(i64::from(is_so))
+    }
+
+    /// Whether it is an error.
+    pub fn is_error(&self) -> bool {
+        matches!(self, Self::Error(_))
+    }
+}
+
+/// Values are secrets.
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Status(text) => write!(f, "+{text}"),
+            Self::Error(text) => write!(f, "-{text}"),
+            Self::Int(n) => write!(f, ":{n}"),
+            Self::Double(n) => write!(f, ",{n}"),
+            Self::Bulk(bytes) => write!(f, "${} bytes", bytes.len()),
+            Self::Value(entry) => write!(f, "${} bytes", entry.value().len()),
+            Self::Verbatim(text) => write!(f, "={} bytes", text.len()),
+            Self::Null => f.write_str("_"),
+            Self::NullArray => f.write_str("*-1"),
+            Self::Array(items) | Self::Set(items) | Self::Push(items) => f.debug_list().entries(items).finish(),
+            Self::Map(pairs) => f.debug_list().entries(pairs).finish(),
+        }
+    }
+}
+
+/// What is wrong, in Redis's words.
+pub mod wrong {
+    use super::Reply;
+
+    pub fn kind() -> Reply {
+        Reply::err("WRONGTYPE Operation against a key holding the wrong kind of value")
+    }
+
+    pub fn syntax() -> Reply {
+        Reply::err("ERR syntax error")
+    }
+
+    pub fn integer() -> Reply {
+        Reply::err("ERR value is not an integer or out of range")
+    }
+
+    pub fn float() -> Reply {
+        Reply::err("ERR value is not a valid float")
+    }
+
+    pub fn no_key() -> Reply {
+        Reply::err("ERR no such key")
+    }
+
+    pub fn too_long() -> Reply {
+        Reply::err("ERR string exceeds maximum allowed size (proto-max-bulk-len)")
+    }
+
+    pub fn full() -> Reply {
+        Reply::err("OOM command not allowed when used memory > 'maxmemory'.")
+    }
+
+    pub fn arity(command: &str) -> Reply {
+        Reply::error(format!("ERR wrong number of arguments for '{command}' command"))
+    }
+
+    pub fn expire(command: &str) -> Reply {
+        Reply::error(format!("ERR invalid expire time in '{command}' command"))
+    }
+}
