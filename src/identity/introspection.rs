@@ -40,7 +40,11 @@ impl Identity {
             self.count_wrong_app(client).await?;
             return Err(Error::Credentials);
         }
-        if token.starts_with(BEGINNING) { self.introspect_token(token).await } else { self.introspect_session(token).await }
+        if token.starts_with(BEGINNING) {
+            self.introspect_token(token).await
+        } else {
+            self.introspect_session(token).await
+        }
     }
 
     async fn introspect_token(&self, token: &str) -> Result<Option<Introspected>> {

@@ -3,7 +3,6 @@
 //! A password is random, shown once, and kept as its digest. Each app sees what its prefix begins: prefixes are equal,
 //! for apps that share a store, or have nothing in common, so that nobody sees another's keys by accident.
 
-
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 

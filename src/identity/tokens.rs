@@ -12,9 +12,9 @@ use super::token_text::{drawn, is_whole};
 use super::{Identity, SECURITY, User, UserOutcome, Visitor, email, name};
 use crate::clock::Millis;
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::log::Belief;
 use crate::state::{EndUser, Op, Outcome, Scopes, Token, UserChange};
-use crate::limits;
 
 /// How often a token is looked at while answers of the leader come too late to believe what was read.
 const LOOKS_MAX: usize = 3;

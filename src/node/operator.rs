@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::copying::Copying;
-use super::{cluster, credentials};
 use super::directory::half_backup;
+use super::{cluster, credentials};
 use crate::control::protocol::{
     self as told, Account, Health, ImportChunk, ImportFormat, Link, LiveSession, Purpose, Refused, Request, Response,
     Status,

@@ -53,7 +53,8 @@ pub fn of_user(c: &Connection, user: &str) -> rusqlite::Result<Vec<Token>> {
 
 /// Adds a token to a user who has fewer than `max`, not counting those whose time has come: these go.
 pub fn add(c: &Connection, new: &Token, max: u32) -> rusqlite::Result<UserOutcome> {
-    let owner = c.query_row("SELECT 1 FROM users WHERE id = ?1 AND disabled = 0", [&new.user], |_| Ok(())).optional()?;
+    let owner =
+        c.query_row("SELECT 1 FROM users WHERE id = ?1 AND disabled = 0", [&new.user], |_| Ok(())).optional()?;
     if owner.is_none() {
         return Ok(UserOutcome::NotFound);
     }

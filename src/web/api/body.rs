@@ -265,15 +265,8 @@ impl<'a> IssuedTokenBody<'a> {
 
 impl<'a> IntrospectedBody<'a> {
     /// Of what stands for nothing.
-    pub const INACTIVE: Self = Self {
-        active: false,
-        sub: None,
-        username: None,
-        scope: None,
-        exp: None,
-        iat: None,
-        token_type: None,
-    };
+    pub const INACTIVE: Self =
+        Self { active: false, sub: None, username: None, scope: None, exp: None, iat: None, token_type: None };
 
     pub fn of(told: &'a Introspected) -> Self {
         Self {

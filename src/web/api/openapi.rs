@@ -142,7 +142,9 @@ mod tests {
 
     #[test]
     fn the_document_and_the_routes_agree_both_ways() {
-        let ours = |path: &str| path.starts_with("/api/") || ["/profile", "/healthz", "/readyz", "/oauth/introspect"].contains(&path);
+        let ours = |path: &str| {
+            path.starts_with("/api/") || ["/profile", "/healthz", "/readyz", "/oauth/introspect"].contains(&path)
+        };
         let routes: BTreeSet<_> = web::routes()
             .iter()
             .filter(|route| ours(route.path))

@@ -15,6 +15,7 @@ mod logout;
 mod next;
 mod signin;
 mod signup;
+mod tokens;
 mod words;
 
 use std::sync::LazyLock;
@@ -51,6 +52,9 @@ pub fn routes() -> Vec<Route> {
         Route::page(POST, "/account/password", |door, request| Box::pin(account::change_password(door, request))),
         Route::page(POST, "/account/sessions/end-others", |door, request| Box::pin(account::end_others(door, request))),
         Route::page(POST, "/account/sessions/{handle}/end", |door, request| Box::pin(account::end(door, request))),
+        Route::page(GET, "/account/tokens", |door, request| Box::pin(tokens::show(door, request))),
+        Route::page(POST, "/account/tokens", |door, request| Box::pin(tokens::add(door, request))),
+        Route::page(POST, "/account/tokens/{id}/end", |door, request| Box::pin(tokens::end(door, request))),
         Route::page(GET, "/link/{token}", |door, request| Box::pin(link::show(door, request))),
         Route::page(POST, "/link/{token}", |door, request| Box::pin(link::submit(door, request))),
         Route::page(GET, "/style.css", |door, request| Box::pin(assets::style(door, request))),
