@@ -305,5 +305,5 @@ async fn the_account_page_makes_a_token_shows_it_once_and_ends_it() {
         let page = response.text().await.expect("a page");
         assert!(page.contains(said) && !page.contains("x<b>"), "{said}");
     }
-    assert_eq!(node.visitor().form("/account/tokens", &fields).await.headers()["location"], "/login?next=/account");
+    assert_eq!(node.visitor().form("/account/tokens", &fields).await.headers()["location"], "/login?next=%2Faccount");
 }

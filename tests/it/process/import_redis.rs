@@ -77,7 +77,9 @@ impl Drop for Redis {
 /// Asks the node to write one key.
 fn write(place: &Place, (db, key): (u8, &str), text: &str, over: Over) -> Copied {
     let holds = Held::Text(Raw(text.as_bytes().to_vec()));
-    let key = CopiedKey { key: Raw(key.as_bytes().to_vec()), holds, ttl_ms: Some(60_000), over };
+    // what is only looked at is to live no longer for it
+    let ttl_ms = Some(if over == Over::Anything { 60_000 } else { 1 });
+    let key = CopiedKey { key: Raw(key.as_bytes().to_vec()), holds, ttl_ms, over };
     let request = Request::CopyKeys(KeyChunk { db, may_sign_in: false, keys: vec![key] });
     match Client::connect(&place.data()).and_then(|mut node| node.ask(&request)) {
         Ok(Response::Copied(mut done)) => done.remove(0),
