@@ -70,6 +70,17 @@ pub const REDIS_VALUE_MAX: usize = 1 << 20;
 /// Most keys that are flushed in one step.
 pub const FLUSH_MAX: usize = 5_000;
 
+// events
+
+/// Most services that listen to events at once, on one node.
+pub const EVENT_LISTENERS_MAX: usize = 1_000;
+/// Events that are kept for whoever lost their connection: a few megabytes.
+pub const EVENTS_KEPT: usize = 10_000;
+/// Most events that a listener is handed at once.
+pub const EVENTS_AT_ONCE: usize = 256;
+/// How often a listener who hears nothing is shown that the connection lives.
+pub const EVENT_BEAT: Duration = Duration::from_secs(15);
+
 // sessions
 
 /// Most bytes of a session's value.

@@ -12,6 +12,7 @@ mod attempts;
 mod beers;
 pub mod cookie;
 pub mod email;
+mod events;
 pub mod express;
 pub mod import;
 mod links;
@@ -34,8 +35,9 @@ use crate::config;
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::state::{EndUser, Key, Op, Outcome, State, UserChange, UserRow};
-pub use crate::state::{Proof, User, UserOutcome};
+pub use crate::state::{Proof, SessionEvent, User, UserOutcome};
 pub use accounts::{Imported, NewAccount, SessionView};
+pub use events::{Event, EventId, Events, Listening, News};
 pub use links::{LinkPurpose, OneTimeLink};
 pub use sessions::{Granted, Listed};
 pub use signin::{SignIn, SignUp};
@@ -67,6 +69,8 @@ pub struct Settings {
     pub secrets: Vec<Vec<u8>>,
     /// Threads that hash passwords.
     pub hash_threads: usize,
+    /// What the state tells of sessions.
+    pub events: Arc<Events>,
 }
 
 /// The room. Shared by all doors.
@@ -77,6 +81,7 @@ pub struct Identity {
     signer: Signer,
     hashes: HashPool,
     touches: Arc<Touches>,
+    events: Arc<Events>,
     /// Whether the node is about to stop.
     is_closing: AtomicBool,
 }
@@ -90,7 +95,8 @@ impl Identity {
         let signer = Signer::new(&settings.secrets);
         let hashes = HashPool::new(settings.hash_threads)?;
         let touches = Touches::start(log.clone());
-        Ok(Self { state, log, settings, signer, hashes, touches, is_closing: AtomicBool::new(false) })
+        let events = settings.events.clone();
+        Ok(Self { state, log, settings, signer, hashes, touches, events, is_closing: AtomicBool::new(false) })
     }
 
     /// Log time now.

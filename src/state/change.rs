@@ -118,6 +118,8 @@ pub enum Op {
     Commands(Box<Commands>),
     /// Forget those of these keys whose deadline has come, and tell whoever listens.
     Expire(Vec<Key>),
+    /// End these sessions from elsewhere: the same as [`Op::End`], and told as something else.
+    Revoke(Vec<Key>),
 }
 
 /// What a key holds for ever, before and after. `None` is nothing.
@@ -338,6 +340,7 @@ impl fmt::Debug for Op {
             Self::Use(_) => "Use",
             Self::Commands(_) => "Commands",
             Self::Expire(_) => "Expire",
+            Self::Revoke(_) => "Revoke",
         })
     }
 }

@@ -21,9 +21,10 @@ pub use glob::matches;
 pub use keyspace::{Held, Keyspace};
 pub use number::{parse_float, parse_int};
 pub use reply::{Answered, Reply, wrong};
+pub use sessions::rest;
 pub use table::{Access, Keys, Spec, find, names};
 
-use super::change::{Effect, Outcome};
+use super::change::Outcome;
 use super::decide::View;
 use super::key::Key;
 use super::{Change, Entries};
@@ -132,13 +133,4 @@ pub fn read(entries: &Entries, scope: &Scope, call: &[Bytes], now: Millis) -> Re
 /// The log index of the write that a key holds here; 0 when it holds nothing.
 pub fn version(entries: &Entries, scope: &Scope, raw: &[u8], now: Millis) -> u64 {
     Keyspace::new(&mut View::new(entries, now), scope).version(raw)
-}
-
-/// What a deadline that has come does.
-pub(super) fn expire(view: &mut View<'_>, keys: &[Key], effects: &mut Vec<Effect>) -> Outcome {
-    let mut ended = 0;
-    for key in keys {
-        ended += u64::from(keyspace::expire(view, key, effects));
-    }
-    Outcome::Ended(ended)
 }

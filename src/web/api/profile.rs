@@ -14,7 +14,7 @@ use crate::web::{Door, Reply, Request, reply};
 ))]
 pub async fn profile(door: &Door, request: &Request) -> Result<Reply> {
     let visitor = door.visitor(request).await?;
-    let user = visitor.user.as_deref().ok_or(Error::NotSignedIn)?;
+    let user = visitor.whoever().ok_or(Error::NotSignedIn)?;
     // made once for each row of a user in memory: this is what every service asks on every request
     let body = user.shown.get(|| reply::encoded(&ProfileBody::of(user)))?;
     Ok(reply::ready(StatusCode::OK, body))
