@@ -8,6 +8,7 @@ mod accounts;
 pub mod agent;
 #[cfg(test)]
 mod alone;
+mod apps;
 mod attempts;
 mod beers;
 pub mod cookie;

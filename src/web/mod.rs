@@ -7,6 +7,7 @@
 
 pub mod accept;
 pub mod api;
+mod credentials;
 mod crowd;
 pub mod form;
 pub mod forwarded;

@@ -96,7 +96,7 @@ fn service(
             Box::pin(async move {
                 let (caller, request) = &*taken;
                 let request = request.lock().take();
-                caller.answer(request.expect("warp answers a request once"), body).await
+                reply::leaving(caller.answer(request.expect("warp answers a request once"), body).await)
             })
         });
         TowerToHyperService::new(warp::service(filter)).call(wire)

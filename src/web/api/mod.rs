@@ -4,6 +4,7 @@
 //! named by its handle everywhere: the session id leaves this process in `Set-Cookie` alone (ASVS 3.3.4).
 
 pub mod body;
+pub mod events;
 pub mod openapi;
 pub mod profile;
 pub mod session;
@@ -30,6 +31,7 @@ pub fn routes() -> Vec<Route> {
         post("/api/v1/signin", JsonOrForm, |d, r| Box::pin(signin::signin(d, r))),
         post("/api/v1/signout", Nothing, |d, r| Box::pin(signin::signout(d, r))),
         post("/api/v1/password", Json, |d, r| Box::pin(profile::password(d, r))),
+        get("/api/v1/events", |d, r| Box::pin(events::stream(d, r))),
         get("/api/v1/openapi.json", |d, r| Box::pin(openapi::document(d, r))),
     ]
 }

@@ -12,7 +12,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder, Responses};
 use utoipa::{Modify, OpenApi};
 
-use super::{profile, session, signin};
+use super::{events, profile, session, signin};
 use crate::error::Result;
 use crate::web::{Door, Reply, Request, health, reply};
 
@@ -32,6 +32,7 @@ use crate::web::{Door, Reply, Request, health, reply};
         profile::profile,
         profile::profile_v1,
         profile::password,
+        events::stream,
         health::healthz,
         health::readyz,
         document,
@@ -39,6 +40,7 @@ use crate::web::{Door, Reply, Request, health, reply};
     tags(
         (name = "account", description = "Who somebody is."),
         (name = "session", description = "That they are signed in. The cookie carries it; bodies name it by its handle."),
+        (name = "events", description = "What happens to people's sessions, for services that keep something open."),
         (name = "health", description = "For machines that watch machines."),
     )
 )]
