@@ -3,8 +3,9 @@
 //! *Doors translate, rooms decide, the log agrees, the state remembers.*
 //!
 //! # A tour
-//! A request comes in through a door ([`web`] for HTTP, [`control`] for commands on the same machine), which
-//! understands its dialect and nothing else. It asks [`identity`] in the words of people. Identity answers from
+//! A request comes in through a door ([`web`] for HTTP, `resp` for what apps say to Redis, [`control`] for commands on
+//! the same machine), which understands its dialect and nothing else. It asks [`identity`] in the words of people, or
+//! `keyspace` in those of keys. They answer from
 //! [`state`], in memory and in SQLite, and wants changes through the [`log`]. [`raft`] is that log: its decider turns
 //! what is wanted (an `Op`) into what is remembered (a `Change`), once; redb keeps it, a majority agrees, every node
 //! applies it to its state. [`node`] wires all of this together.
