@@ -190,6 +190,18 @@ impl<'v, 'e> Keyspace<'v, 'e> {
         self.put(raw, entry, (class, event));
     }
 
+    /// Lets a key hold these packed members instead of anything that it held, for ever.
+    pub fn replace(&mut self, raw: &[u8], (kind, packed): (Kind, &[u8]), (class, event): (u8, &str)) {
+        let old = match self.held(raw) {
+            Held::Dead => return,
+            Held::Live(entry) => Some(entry),
+            Held::Nothing => None,
+        };
+        let entry = Entry::collection(kind, packed, NEVER, self.now());
+        self.tell_of_sessions(raw, old.as_ref(), &entry);
+        self.put(raw, entry, (class, event));
+    }
+
     /// Has a key hold nothing. A session that ends so leaves a tombstone. Answers whether it held something.
     pub fn remove(&mut self, raw: &[u8], (class, event): (u8, &str)) -> bool {
         let Some(entry) = self.live(raw) else { return false };

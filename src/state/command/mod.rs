@@ -5,12 +5,19 @@
 //! something are run by the leader alone, as part of deciding, and only their effects travel on; those that read run on
 //! any node. The semantics are those of Redis 7.0, except where a session is concerned: see `sessions`.
 
+mod draw;
 mod glob;
+mod hash;
 mod keys;
 mod keyspace;
 mod number;
+mod packed;
 mod reply;
+mod score_range;
+mod script;
 mod sessions;
+mod set;
+mod sorted_set;
 mod strings;
 mod table;
 
@@ -19,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub use glob::matches;
 pub use keyspace::{Held, Keyspace};
-pub use number::{parse_float, parse_int};
+pub use number::{parse_float, parse_int, show_double};
 pub use reply::{Answered, Reply, wrong};
 pub use sessions::rest;
 pub use table::{Access, Keys, Spec, find, names};
