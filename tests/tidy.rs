@@ -39,6 +39,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("bincode", &["state/codec"]),
     ("clap", &["cli"]),
     ("figment", &["config"]),
+    ("redis", &["cli"]),
 ];
 
 struct Source {

@@ -6,6 +6,8 @@
 
 mod agreement;
 mod cluster;
+mod copying;
+mod credentials;
 mod directory;
 pub mod first_admin;
 mod joining;
@@ -34,6 +36,7 @@ use crate::log::Log as _;
 use crate::raft::{self, Farewell, RaftLog};
 use crate::state::{State, snapshot};
 use crate::web::{self, Door, Site, accept::Port};
+use copying::Copying;
 use directory::Directory;
 pub use joining::Joining;
 use operator::Desk;
@@ -189,7 +192,8 @@ pub async fn start_with(mut config: Config, joining: Joining, clock: Arc<dyn Clo
         let stop = node.stop.subscribe();
         node.doors.spawn(async move { web::scrape::serve(Port::plain(listener), stopped(stop)).await });
     }
-    let desk: Arc<dyn control::Operator> = Arc::new(Desk { identity, log, data: config.data, started });
+    let copying = Copying { state, log: log.clone(), sessions: config.sessions.prefix };
+    let desk: Arc<dyn control::Operator> = Arc::new(Desk { identity, log, copying, data: config.data, started });
     let stop = node.stop.subscribe();
     node.doors.spawn(control.run(desk, stop));
     Ok(node)

@@ -17,6 +17,7 @@ use super::command::{Commands, Reply};
 use super::entry::Entry;
 use super::facts::Proof;
 use super::key::Key;
+use super::token::Token;
 use crate::clock::Millis;
 
 /// What one log entry carries.
@@ -304,6 +305,12 @@ pub enum UserChange {
     SpendLink { digest: [u8; 32], user: String, hash: String, now: Millis },
     /// Spend a link that makes the first admin.
     SpendAdminLink { digest: [u8; 32], user: NewUser, now: Millis },
+    /// Add a token to a user who may come in and has fewer than `max`; `TooMany` when they have as many.
+    AddToken { token: Box<Token>, max: u32 },
+    /// End a token, of this user if one is named.
+    DeleteToken { id: String, user: Option<String> },
+    /// Note the days on which tokens (ids) were used.
+    TouchTokens(Vec<(String, Millis)>),
 }
 
 /// What SQLite said about a [`UserChange`].
@@ -321,6 +328,8 @@ pub enum UserOutcome {
     Spent,
     /// There is an admin already.
     AdminExists,
+    /// They have as many as anybody may.
+    TooMany,
 }
 
 impl fmt::Debug for Op {
@@ -385,6 +394,9 @@ impl fmt::Debug for UserChange {
             Self::AddLink { .. } => "AddLink",
             Self::SpendLink { .. } => "SpendLink",
             Self::SpendAdminLink { .. } => "SpendAdminLink",
+            Self::AddToken { .. } => "AddToken",
+            Self::DeleteToken { .. } => "DeleteToken",
+            Self::TouchTokens(_) => "TouchTokens",
         })
     }
 }

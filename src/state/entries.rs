@@ -169,6 +169,12 @@ impl Entries {
         self.shares.changed()
     }
 
+    /// The apps that there are, in no particular order. Looks at everything that is held.
+    pub fn apps(&self) -> Vec<AppRecord> {
+        let apps = self.held().filter(|entry| entry.key().starts_with(key::APP.as_bytes()));
+        apps.filter_map(|entry| AppRecord::read(entry.value())).collect()
+    }
+
     /// Bytes in use by the app with this prefix, as `memory_max` counts them; 0 when there is none.
     pub fn used_by(&self, prefix: &[u8]) -> u64 {
         self.shares.used_by(prefix, || {

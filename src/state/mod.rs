@@ -24,6 +24,8 @@ mod name;
 mod rows;
 mod shares;
 pub mod snapshot;
+pub mod token;
+mod token_rows;
 pub mod told;
 pub mod user;
 mod user_changes;
@@ -49,6 +51,7 @@ pub use entry::{Entry, NEVER};
 pub use facts::{Facts, Glance, Proof, Signed, UserId};
 pub use json::edited;
 pub use key::Key;
+pub use token::{Scopes, Token};
 pub use user::{Memo, User, UserRow};
 pub use users::Users;
 

@@ -7,6 +7,7 @@
 
 pub mod accept;
 pub mod api;
+mod bearer;
 mod credentials;
 mod crowd;
 pub mod form;

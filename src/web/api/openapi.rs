@@ -8,17 +8,17 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder, Responses};
 use utoipa::{Modify, OpenApi};
 
-use super::{events, profile, session, signin};
+use super::{events, introspect, profile, session, signin, tokens};
 use crate::error::Result;
 use crate::web::{Door, Reply, Request, health, reply};
 
 #[derive(OpenApi)]
 #[openapi(
-    modifiers(&BothCookies, &Refusals),
+    modifiers(&Credentials, &Refusals),
     info(title = "Sojourn", description = "Sign-in and shared sessions for a fleet of services.", license(name = "MIT OR Apache-2.0")),
     paths(
         signin::signup,
@@ -33,6 +33,10 @@ use crate::web::{Door, Reply, Request, health, reply};
         profile::profile_v1,
         profile::password,
         events::stream,
+        tokens::list,
+        tokens::add,
+        tokens::end,
+        introspect::introspect,
         health::healthz,
         health::readyz,
         document,
@@ -41,15 +45,16 @@ use crate::web::{Door, Reply, Request, health, reply};
         (name = "account", description = "Who somebody is."),
         (name = "session", description = "That they are signed in. The cookie carries it; bodies name it by its handle."),
         (name = "events", description = "What happens to people's sessions, for services that keep something open."),
+        (name = "token", description = "For programs that act for somebody, and for apps that are shown a token."),
         (name = "health", description = "For machines that watch machines."),
     )
 )]
 struct Document;
 
-/// What most operations want to see, and what those on the account as a whole want besides.
-struct BothCookies;
+/// What most operations want to see, what those on the account as a whole want besides, and what programs and apps show.
+struct Credentials;
 
-impl Modify for BothCookies {
+impl Modify for Credentials {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let text = "set by sign-in; named `__Host-sojourn` on https, `__Secure-sojourn` with a domain";
         let cookie = ApiKey::Cookie(ApiKeyValue::with_description("sojourn", text));
@@ -58,6 +63,11 @@ impl Modify for BothCookies {
         let text = "set by sign-in, for this host alone; named `__Host-sojourn-own` on https";
         let own = ApiKey::Cookie(ApiKeyValue::with_description("sojourn-own", text));
         components.add_security_scheme("own", SecurityScheme::ApiKey(own));
+        let token = Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("sjt_…");
+        let token = token.description(Some("a personal access token, of the scope that is named")).build();
+        components.add_security_scheme("token", SecurityScheme::Http(token));
+        let app = Http::builder().scheme(HttpAuthScheme::Basic).description(Some("an app's name and password")).build();
+        components.add_security_scheme("app", SecurityScheme::Http(app));
     }
 }
 
@@ -134,7 +144,9 @@ mod tests {
 
     #[test]
     fn the_document_and_the_routes_agree_both_ways() {
-        let ours = |path: &str| path.starts_with("/api/") || ["/profile", "/healthz", "/readyz"].contains(&path);
+        let ours = |path: &str| {
+            path.starts_with("/api/") || ["/profile", "/healthz", "/readyz", "/oauth/introspect"].contains(&path)
+        };
         let routes: BTreeSet<_> = web::routes()
             .iter()
             .filter(|route| ours(route.path))
