@@ -183,7 +183,9 @@ pub async fn start_with(mut config: Config, joining: Joining, clock: Arc<dyn Clo
         _directory: directory,
     };
     let port = Port { tls, goes: node.goes.clone(), ..Port::plain(listen("web.listen", web_socket)?) };
-    let site = Arc::new(Site::new(Door { identity: identity.clone(), settings: web::Settings::new(&config) }));
+    let door = Door::new(identity.clone(), web::Settings::new(&config));
+    let sightings = door.sightings.clone();
+    let site = Arc::new(Site::new(door));
     let stop = node.stop.subscribe();
     node.doors.spawn(async move { web::serve(site, port, stopped(stop)).await });
     let stop = node.stop.subscribe();
@@ -193,7 +195,8 @@ pub async fn start_with(mut config: Config, joining: Joining, clock: Arc<dyn Clo
         node.doors.spawn(async move { web::scrape::serve(Port::plain(listener), stopped(stop)).await });
     }
     let copying = Copying { state, log: log.clone(), sessions: config.sessions.prefix };
-    let desk: Arc<dyn control::Operator> = Arc::new(Desk { identity, log, copying, data: config.data, started });
+    let desk = Desk { identity, log, copying, sightings, data: config.data, started };
+    let desk: Arc<dyn control::Operator> = Arc::new(desk);
     let stop = node.stop.subscribe();
     node.doors.spawn(control.run(desk, stop));
     Ok(node)
@@ -276,6 +279,7 @@ fn open_identity(config: &Config, rooms: Rooms, secrets: Vec<Vec<u8>>) -> Result
     let settings = identity::Settings {
         sessions: config.sessions.clone(),
         users: config.users.clone(),
+        access: config.access.clone(),
         public_url: config.public_url.clone(),
         secrets,
         hash_threads: HashPool::default_threads(),

@@ -311,6 +311,8 @@ pub enum UserChange {
     DeleteToken { id: String, user: Option<String> },
     /// Note the days on which tokens (ids) were used.
     TouchTokens(Vec<(String, Millis)>),
+    /// Be in these groups and no others.
+    SetGroups { user: String, groups: Vec<String> },
 }
 
 /// What SQLite said about a [`UserChange`].
@@ -397,6 +399,7 @@ impl fmt::Debug for UserChange {
             Self::AddToken { .. } => "AddToken",
             Self::DeleteToken { .. } => "DeleteToken",
             Self::TouchTokens(_) => "TouchTokens",
+            Self::SetGroups { .. } => "SetGroups",
         })
     }
 }

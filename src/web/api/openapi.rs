@@ -14,7 +14,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::{events, introspect, profile, session, signin, tokens};
 use crate::error::Result;
-use crate::web::{Door, Reply, Request, health, reply};
+use crate::web::{Door, Reply, Request, authz, health, reply};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -37,6 +37,10 @@ use crate::web::{Door, Reply, Request, health, reply};
         tokens::add,
         tokens::end,
         introspect::introspect,
+        authz::auth_request,
+        authz::forward_auth,
+        authz::verify,
+        authz::oauth2_auth,
         health::healthz,
         health::readyz,
         document,
@@ -46,6 +50,7 @@ use crate::web::{Door, Reply, Request, health, reply};
         (name = "session", description = "That they are signed in. The cookie carries it; bodies name it by its handle."),
         (name = "events", description = "What happens to people's sessions, for services that keep something open."),
         (name = "token", description = "For programs that act for somebody, and for apps that are shown a token."),
+        (name = "proxies", description = "Whether a request may pass to a service behind a proxy. Any method will do; only trusted proxies are answered."),
         (name = "health", description = "For machines that watch machines."),
     )
 )]
@@ -146,6 +151,7 @@ mod tests {
     fn the_document_and_the_routes_agree_both_ways() {
         let ours = |path: &str| {
             path.starts_with("/api/") || ["/profile", "/healthz", "/readyz", "/oauth/introspect"].contains(&path)
+            path.starts_with("/api/") || ["/profile", "/healthz", "/readyz", "/oauth2/auth"].contains(&path)
         };
         let routes: BTreeSet<_> = web::routes()
             .iter()
