@@ -6,6 +6,7 @@
 
 mod accounts;
 pub mod agent;
+pub mod apps;
 #[cfg(test)]
 mod alone;
 mod attempts;

@@ -7,7 +7,6 @@
 
 pub mod accept;
 pub mod api;
-mod crowd;
 pub mod form;
 pub mod forwarded;
 pub mod headers;
