@@ -7,10 +7,9 @@
 
 pub mod accept;
 pub mod api;
+mod authz;
 mod bearer;
 mod credentials;
-mod authz;
-mod crowd;
 pub mod form;
 pub mod forwarded;
 pub mod headers;
