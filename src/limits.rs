@@ -54,6 +54,8 @@ pub const PASSWORD_MIN_FLOOR: u64 = 8;
 pub const EMAIL_BYTES_MAX: usize = 254;
 /// Most code points of a first or last name.
 pub const NAME_CHARS_MAX: usize = 100;
+/// Most groups of one user: all of them travel in one header.
+pub const GROUPS_MAX: usize = 64;
 /// Most passwords that wait to be hashed; the next one is told to come back.
 pub const HASH_QUEUE_MAX: usize = 64;
 /// Longest time that a refused sign-in is drawn out to, so that accounts with an imported hash are not told from those
@@ -69,6 +71,13 @@ pub const LINK_LIFETIME: Duration = Duration::from_secs(3_600);
 pub const REDIS_VALUE_MAX: usize = 1 << 20;
 /// Most keys that are flushed in one step.
 pub const FLUSH_MAX: usize = 5_000;
+
+// services behind a proxy
+
+/// What requests hold by which `sojourn doctor` looks through a proxy.
+pub const DOCTOR_MARK: &str = "sojourn-doctor-";
+/// Most of them of which a node remembers what arrived.
+pub const SIGHTINGS_MAX: usize = 64;
 
 // sessions
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::sessions::{Listed, listed};
 use super::visitor::handle;
 use super::{Identity, Session, SignUp, User, UserOutcome, email, import, passwords};
+use crate::config;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::state::{EndUser, NewUser, Op, Outcome, UserChange, UserRow};
@@ -116,6 +117,24 @@ impl Identity {
     pub async fn approve_account(&self, address: &str) -> Result<()> {
         let user = self.existing(address).await?.user.id.clone();
         self.done(UserChange::Approve { user }, None).await
+    }
+
+    /// Puts the account into these groups and no others.
+    ///
+    /// # Errors
+    /// `NotFound`; `Unacceptable` when one is no name of a group.
+    pub async fn set_account_groups(&self, address: &str, mut groups: Vec<String>) -> Result<()> {
+        if let Some(why) = groups.iter().find_map(|group| config::group_fault(group)) {
+            return Err(Error::Unacceptable { field: "groups", message: why });
+        }
+        groups.sort();
+        groups.dedup();
+        if groups.len() > limits::GROUPS_MAX {
+            let message = format!("a user is in {} groups at most", limits::GROUPS_MAX);
+            return Err(Error::Unacceptable { field: "groups", message });
+        }
+        let user = self.existing(address).await?.user.id.clone();
+        self.done(UserChange::SetGroups { user, groups }, None).await
     }
 
     /// Replaces the password and ends the sessions.

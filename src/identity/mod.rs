@@ -4,7 +4,9 @@
 //! and every change goes through the `log`. Nothing is believed that a session's value says about its user: the facts
 //! beside it decide. No HTTP and no Redis in here.
 
+pub mod access;
 mod accounts;
+mod administration;
 pub mod agent;
 #[cfg(test)]
 mod alone;
@@ -36,11 +38,13 @@ use crate::log::Log;
 use crate::state::{EndUser, Key, Op, Outcome, State, UserChange, UserRow};
 pub use crate::state::{Proof, User, UserOutcome};
 pub use accounts::{Imported, NewAccount, SessionView};
+pub use administration::{Administered, AppListed, Found};
 pub use links::{LinkPurpose, OneTimeLink};
 pub use sessions::{Granted, Listed};
 pub use signin::{SignIn, SignUp};
 pub use visitor::{Cookies, Session, Visitor};
 
+use access::{Rules, Target, Verdict};
 use cookie::Signer;
 use passwords::HashPool;
 use touches::Touches;
@@ -62,6 +66,7 @@ pub struct Client {
 pub struct Settings {
     pub sessions: config::Sessions,
     pub users: config::Users,
+    pub access: Vec<config::AccessRule>,
     pub public_url: config::Origin,
     /// Secrets of the session cookie: the first signs, all verify.
     pub secrets: Vec<Vec<u8>>,
@@ -77,6 +82,7 @@ pub struct Identity {
     signer: Signer,
     hashes: HashPool,
     touches: Arc<Touches>,
+    rules: Rules,
     /// Whether the node is about to stop.
     is_closing: AtomicBool,
 }
@@ -90,7 +96,8 @@ impl Identity {
         let signer = Signer::new(&settings.secrets);
         let hashes = HashPool::new(settings.hash_threads)?;
         let touches = Touches::start(log.clone());
-        Ok(Self { state, log, settings, signer, hashes, touches, is_closing: AtomicBool::new(false) })
+        let rules = Rules::new(&settings.access);
+        Ok(Self { state, log, settings, signer, hashes, touches, rules, is_closing: AtomicBool::new(false) })
     }
 
     /// Log time now.
@@ -107,6 +114,11 @@ impl Identity {
             return Err(Error::NotDone("this node is about to stop".into()));
         }
         if self.log.is_fresh() { Ok(()) } else { self.log.refresh().await }
+    }
+
+    /// Whether somebody may pass to a service behind a proxy.
+    pub fn verdict(&self, target: &Target<'_>, who: Option<&User>) -> Verdict {
+        access::verdict(&self.rules, target, who)
     }
 
     /// From now on the node is not ready, though it answers still: it is about to stop.

@@ -59,6 +59,7 @@ impl Identity {
         let settings = Settings {
             sessions: config.sessions,
             users: config.users,
+            access: config.access,
             public_url: config.public_url,
             secrets: vec![b"a secret for tests alone, 32 byte".to_vec()],
             hash_threads: 1,

@@ -176,7 +176,9 @@ pub async fn start_with(mut config: Config, joining: Joining, clock: Arc<dyn Clo
         _directory: directory,
     };
     let port = Port { tls, goes: node.goes.clone(), ..Port::plain(listen("web.listen", web_socket)?) };
-    let site = Arc::new(Site::new(Door { identity: identity.clone(), settings: web::Settings::new(&config) }));
+    let door = Door::new(identity.clone(), web::Settings::new(&config));
+    let sightings = door.sightings.clone();
+    let site = Arc::new(Site::new(door));
     let stop = node.stop.subscribe();
     node.doors.spawn(async move { web::serve(site, port, stopped(stop)).await });
     let stop = node.stop.subscribe();
@@ -185,7 +187,7 @@ pub async fn start_with(mut config: Config, joining: Joining, clock: Arc<dyn Clo
         let stop = node.stop.subscribe();
         node.doors.spawn(async move { web::scrape::serve(Port::plain(listener), stopped(stop)).await });
     }
-    let desk: Arc<dyn control::Operator> = Arc::new(Desk { identity, log, data: config.data, started });
+    let desk: Arc<dyn control::Operator> = Arc::new(Desk { identity, log, sightings, data: config.data, started });
     let stop = node.stop.subscribe();
     node.doors.spawn(control.run(desk, stop));
     Ok(node)
@@ -266,6 +268,7 @@ fn open_identity(config: &Config, rooms: (Arc<State>, Arc<RaftLog>), secrets: Ve
     let settings = identity::Settings {
         sessions: config.sessions.clone(),
         users: config.users.clone(),
+        access: config.access.clone(),
         public_url: config.public_url.clone(),
         secrets,
         hash_threads: HashPool::default_threads(),

@@ -302,6 +302,8 @@ pub enum UserChange {
     SpendLink { digest: [u8; 32], user: String, hash: String, now: Millis },
     /// Spend a link that makes the first admin.
     SpendAdminLink { digest: [u8; 32], user: NewUser, now: Millis },
+    /// Be in these groups and no others.
+    SetGroups { user: String, groups: Vec<String> },
 }
 
 /// What SQLite said about a [`UserChange`].
@@ -382,6 +384,7 @@ impl fmt::Debug for UserChange {
             Self::AddLink { .. } => "AddLink",
             Self::SpendLink { .. } => "SpendLink",
             Self::SpendAdminLink { .. } => "SpendAdminLink",
+            Self::SetGroups { .. } => "SetGroups",
         })
     }
 }

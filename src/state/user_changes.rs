@@ -54,6 +54,7 @@ pub fn apply(c: &Connection, change: &UserChange) -> rusqlite::Result<UserOutcom
             _ => Ok(UserOutcome::Spent),
         },
         UserChange::SpendAdminLink { digest, user, now } => spend_admin_link(c, digest, user, *now),
+        UserChange::SetGroups { user, groups } => found(alter_user(c, user, |user, _| user.groups.clone_from(groups))?),
     }
 }
 
@@ -66,6 +67,7 @@ pub fn touched(change: &UserChange) -> Vec<&String> {
         | UserChange::SetNames { user, .. }
         | UserChange::SetDisabled { user, .. }
         | UserChange::Approve { user }
+        | UserChange::SetGroups { user, .. }
         | UserChange::Delete { user } => vec![user],
         UserChange::SpendLink { user, .. } => vec![user],
         UserChange::AddLink { .. } => Vec::new(),

@@ -14,7 +14,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::{profile, session, signin};
 use crate::error::Result;
-use crate::web::{Door, Reply, Request, health, reply};
+use crate::web::{Door, Reply, Request, authz, health, reply};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -32,6 +32,10 @@ use crate::web::{Door, Reply, Request, health, reply};
         profile::profile,
         profile::profile_v1,
         profile::password,
+        authz::auth_request,
+        authz::forward_auth,
+        authz::verify,
+        authz::oauth2_auth,
         health::healthz,
         health::readyz,
         document,
@@ -39,6 +43,7 @@ use crate::web::{Door, Reply, Request, health, reply};
     tags(
         (name = "account", description = "Who somebody is."),
         (name = "session", description = "That they are signed in. The cookie carries it; bodies name it by its handle."),
+        (name = "proxies", description = "Whether a request may pass to a service behind a proxy. Any method will do; only trusted proxies are answered."),
         (name = "health", description = "For machines that watch machines."),
     )
 )]
@@ -132,7 +137,9 @@ mod tests {
 
     #[test]
     fn the_document_and_the_routes_agree_both_ways() {
-        let ours = |path: &str| path.starts_with("/api/") || ["/profile", "/healthz", "/readyz"].contains(&path);
+        let ours = |path: &str| {
+            path.starts_with("/api/") || ["/profile", "/healthz", "/readyz", "/oauth2/auth"].contains(&path)
+        };
         let routes: BTreeSet<_> = web::routes()
             .iter()
             .filter(|route| ours(route.path))
