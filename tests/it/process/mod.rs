@@ -7,7 +7,7 @@
 //! the disk.
 
 mod backups;
-mod cluster;
+pub mod cluster;
 mod commands;
 mod crowd;
 mod damage;
