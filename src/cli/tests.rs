@@ -41,6 +41,7 @@ fn account(email: &str) -> Account {
         approved: true,
         verified: true,
         disabled: email.starts_with("off"),
+        groups: Vec::new(),
         password_scheme: "argon2id".into(),
     }
 }

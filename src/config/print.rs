@@ -7,7 +7,8 @@ use figment::Figment;
 use figment::value::Value;
 use serde::Serialize;
 
-use super::table::{SETTINGS, Setting};
+use super::access;
+use super::table::{Kind, SETTINGS, Setting};
 use super::written::{json, toml};
 use super::{Config, read};
 
@@ -42,7 +43,8 @@ pub(super) fn as_toml(merged: &Figment, config: &Config) -> String {
         if is_hidden(setting, &value) {
             out += &format!("# {leaf} is set by {}, and hidden\n", read::source(merged, setting.key));
         } else {
-            out += &format!("{mark}{leaf} = {}\n", toml(&value));
+            let shown = if let Kind::Rules = setting.kind { access::written(&value) } else { toml(&value) };
+            out += &format!("{mark}{leaf} = {shown}\n");
         }
     }
     out

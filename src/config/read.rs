@@ -11,6 +11,7 @@ use figment::Figment;
 use figment::value::Value;
 use ipnet::IpNet;
 
+use super::access::{self, AccessRule};
 use super::layers::{DEFAULTS, default_value};
 use super::origin::{self, Origin};
 use super::problem::Problem;
@@ -99,6 +100,13 @@ impl<'a> Reader<'a> {
         self.read(key, |_, v| each(v, parse_network))
     }
 
+    pub(super) fn rules(&mut self, key: &str) -> Vec<AccessRule> {
+        let setting = table::find(key).expect("every key that is read is in the table");
+        let (rules, problems) = access::read(&value(self.merged, setting), &self.source(key));
+        self.problems.extend(problems);
+        rules
+    }
+
     pub(super) fn duration(&mut self, key: &str) -> Duration {
         self.read(key, |setting, v| {
             let Kind::Duration(from, to) = setting.kind else { return Err(Hint::new()) };
@@ -132,6 +140,17 @@ impl<'a> Reader<'a> {
         self.read(key, |_, v| match text(v)? {
             "" => Ok(None),
             secret => parse_secret(secret).map(Some),
+        })
+    }
+
+    /// A password, unless the setting is empty.
+    pub(super) fn password_if_any(&mut self, key: &str) -> Option<Secret> {
+        self.read(key, |_, v| match text(v)? {
+            "" => Ok(None),
+            short if short.len() < limits::REDIS_PASSWORD_MIN => {
+                Err("make one with `head -c 24 /dev/urandom | base64`".into())
+            }
+            password => Ok(Some(Secret::new(password))),
         })
     }
 

@@ -39,6 +39,8 @@ pub enum Request {
     UserLink { email: String },
     /// Let pass forward-auth. Answer: [`Response::User`].
     UserApprove { email: String },
+    /// Be in these groups and no others. Answer: [`Response::User`].
+    UserGroups { email: String, groups: Vec<String> },
     /// Add the accounts of a piece of a file. Answer: [`Response::Imported`].
     UserImport(ImportChunk),
     /// Live sessions, a page at a time, of one user or of all. Answer: [`Response::Sessions`].
@@ -79,6 +81,8 @@ pub enum Request {
     ClusterLeave,
     /// The cluster is to have another secret. Answer: [`Response::Rotated`].
     ClusterRotateSecret,
+    /// What of a doctor's requests reached the sign-in check. Answer: [`Response::Sightings`].
+    DoctorSeen { nonce: String },
     /// A copy of everything. Answer: a file, then [`Response::Done`].
     Backup,
 }
@@ -182,6 +186,8 @@ pub enum Response {
     Cluster(Vec<ClusterNode>),
     Token(JoinToken),
     Rotated(Rotated),
+    /// What reached the sign-in check.
+    Sightings(Vec<Sighting>),
     /// So many sessions were ended.
     Ended {
         sessions: u64,
@@ -280,8 +286,21 @@ pub struct Account {
     pub approved: bool,
     pub verified: bool,
     pub disabled: bool,
+    #[serde(default)]
+    pub groups: Vec<String>,
     /// Scheme of the password hash (`argon2id`, `bcrypt`, …); empty without a password.
     pub password_scheme: String,
+}
+
+/// What reached the sign-in check of one of a doctor's requests.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sighting {
+    /// Headers that speak of the original request or of who somebody is, as they came.
+    pub headers: Vec<(String, String)>,
+    /// The address that the request counts as coming from.
+    pub address: String,
+    /// Whether it was refused because its headers contradict each other.
+    pub refused: bool,
 }
 
 /// A live session, as operators see it: never its id.

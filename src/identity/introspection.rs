@@ -35,16 +35,25 @@ impl Identity {
         token: &str,
         client: &Client,
     ) -> Result<Option<Introspected>> {
-        if self.sure_app(name, password.as_bytes()).await?.is_none() {
-            tracing::warn!(target: SECURITY, address = %client.address, "an app's credentials were refused");
-            self.count_wrong_app(client).await?;
-            return Err(Error::Credentials);
-        }
+        self.admit_app((name, password), client).await?;
         if token.starts_with(BEGINNING) {
             self.introspect_token(token).await
         } else {
             self.introspect_session(token).await
         }
+    }
+
+    /// Lets an app pass that proves with its password who it is.
+    ///
+    /// # Errors
+    /// `Credentials` when it does not; `TooMany` when that happened too often; `NotDone` when this node cannot be sure.
+    pub async fn admit_app(&self, (name, password): (&str, &str), client: &Client) -> Result<()> {
+        if self.sure_app(name, password.as_bytes()).await?.is_some() {
+            return Ok(());
+        }
+        tracing::warn!(target: SECURITY, address = %client.address, "an app's credentials were refused");
+        self.count_wrong_app(client).await?;
+        Err(Error::Credentials)
     }
 
     async fn introspect_token(&self, token: &str) -> Result<Option<Introspected>> {
@@ -57,7 +66,7 @@ impl Identity {
     async fn introspect_session(&self, cookie: &str) -> Result<Option<Introspected>> {
         let cookies = Cookies { session: SmallVec::from_slice(&[cookie]), own: SmallVec::new() };
         let visitor = self.visitor(&cookies).await?;
-        Ok(visitor.user.zip(visitor.session).map(|(user, session)| Introspected {
+        Ok(visitor.whoever().cloned().zip(visitor.session).map(|(user, session)| Introspected {
             user,
             scopes: None,
             begun: session.glance().begun,

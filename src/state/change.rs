@@ -119,6 +119,8 @@ pub enum Op {
     Commands(Box<Commands>),
     /// Forget those of these keys whose deadline has come, and tell whoever listens.
     Expire(Vec<Key>),
+    /// End these sessions from elsewhere: the same as [`Op::End`], and told as something else.
+    Revoke(Vec<Key>),
 }
 
 /// What a key holds for ever, before and after. `None` is nothing.
@@ -309,6 +311,8 @@ pub enum UserChange {
     DeleteToken { id: String, user: Option<String> },
     /// Note the days on which tokens (ids) were used.
     TouchTokens(Vec<(String, Millis)>),
+    /// Be in these groups and no others.
+    SetGroups { user: String, groups: Vec<String> },
 }
 
 /// What SQLite said about a [`UserChange`].
@@ -347,6 +351,7 @@ impl fmt::Debug for Op {
             Self::Use(_) => "Use",
             Self::Commands(_) => "Commands",
             Self::Expire(_) => "Expire",
+            Self::Revoke(_) => "Revoke",
         })
     }
 }
@@ -394,6 +399,7 @@ impl fmt::Debug for UserChange {
             Self::AddToken { .. } => "AddToken",
             Self::DeleteToken { .. } => "DeleteToken",
             Self::TouchTokens(_) => "TouchTokens",
+            Self::SetGroups { .. } => "SetGroups",
         })
     }
 }

@@ -63,6 +63,7 @@ pub fn apply(c: &Connection, change: &UserChange) -> rusqlite::Result<UserOutcom
             used.iter().try_for_each(|(id, day)| token_rows::touch(c, id, *day))?;
             Ok(UserOutcome::Done)
         }
+        UserChange::SetGroups { user, groups } => found(alter_user(c, user, |user, _| user.groups.clone_from(groups))?),
     }
 }
 
@@ -75,6 +76,7 @@ pub fn touched(change: &UserChange) -> Vec<&String> {
         | UserChange::SetNames { user, .. }
         | UserChange::SetDisabled { user, .. }
         | UserChange::Approve { user }
+        | UserChange::SetGroups { user, .. }
         | UserChange::Delete { user } => vec![user],
         UserChange::SpendLink { user, .. } => vec![user],
         UserChange::AddLink { .. }

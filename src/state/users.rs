@@ -174,6 +174,29 @@ impl Users {
         })
     }
 
+    /// The same, of those whose address holds `part`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn search(&self, part: &str, after: &str, limit: u32) -> io::Result<Vec<UserRow>> {
+        const SQL: &str = "SELECT * FROM users WHERE email > ?1 AND instr(email, ?2) > 0 ORDER BY email LIMIT ?3";
+        self.read(|c| c.prepare_cached(SQL)?.query_map(params![after, part, limit], user_rows::user)?.collect())
+    }
+
+    /// Those who wait for approval, the longest waiting first, at most `limit`; and how many there are.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn waiting(&self, limit: u32) -> io::Result<(Vec<UserRow>, u64)> {
+        const COUNT: &str = "SELECT count(*) FROM users WHERE approved = 0 AND disabled = 0";
+        const SQL: &str = "SELECT * FROM users WHERE approved = 0 AND disabled = 0 ORDER BY created_at, id LIMIT ?1";
+        self.read(|c| {
+            let count: i64 = c.prepare_cached(COUNT)?.query_row([], |row| row.get(0))?;
+            let rows: rusqlite::Result<_> = c.prepare_cached(SQL)?.query_map([limit], user_rows::user)?.collect();
+            Ok((rows?, count.unsigned_abs()))
+        })
+    }
+
     /// How many users there are.
     ///
     /// # Errors

@@ -41,6 +41,8 @@ pub enum Takes {
     Json,
     /// Either of the two above.
     JsonOrForm,
+    /// Whatever comes is left unread, and any method will do: they are those of a request that a proxy asks about.
+    Unread,
     /// `application/merge-patch+json` (RFC 7396) or `application/json`.
     MergePatch,
 }
@@ -73,6 +75,11 @@ impl Route {
     pub fn page(method: Method, path: &'static str, function: Function) -> Self {
         let takes = if method == Method::POST { Takes::Form } else { Takes::Nothing };
         Self { method, path, kind: Kind::Page, takes, by: By::Cookie, function }
+    }
+
+    /// A route for proxies that ask about another request.
+    pub fn check(path: &'static str, function: Function) -> Self {
+        Self::json(Method::GET, path, Takes::Unread, function)
     }
 
     /// A route for programs.
@@ -190,7 +197,7 @@ impl Node {
 
     fn answer(&self, method: &Method, params: Vec<(&'static str, String)>) -> Found<'_> {
         let method = if *method == Method::HEAD { &Method::GET } else { method };
-        match self.rows.iter().find(|row| row.route.method == *method) {
+        match self.rows.iter().find(|row| row.route.method == *method || row.route.takes == Takes::Unread) {
             Some(row) => Found::Row(row, params),
             None => Found::WrongMethod(self),
         }

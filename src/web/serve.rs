@@ -96,7 +96,7 @@ fn service(
             Box::pin(async move {
                 let (caller, request) = &*taken;
                 let request = request.lock().take();
-                caller.answer(request.expect("warp answers a request once"), body).await
+                reply::leaving(caller.answer(request.expect("warp answers a request once"), body).await)
             })
         });
         TowerToHyperService::new(warp::service(filter)).call(wire)
@@ -124,10 +124,12 @@ impl Caller {
         B: Buf,
     {
         let begun = Instant::now();
+        let mut is_check = false;
         let (meters, mut reply) = match self.site.table.find(&request.method, &request.path) {
             _ if !names_one_host(&request) => (&self.site.table.stray, refusal(&request, &HOST)),
             Found::Row(row, params) => {
                 request.params = params;
+                is_check = row.route.takes == Takes::Unread;
                 (&row.meters, self.walk(row, &mut request, body).await)
             }
             Found::WrongMethod(node) => {
@@ -141,6 +143,9 @@ impl Caller {
             Found::Nothing => (&self.site.table.stray, refusal(&request, &MISSING)),
         };
         finish(&request, &mut reply, &self.site.door.settings);
+        if is_check {
+            reply.headers_mut().remove(header::STRICT_TRANSPORT_SECURITY);
+        }
         if request.method == Method::HEAD {
             let length = HeaderValue::from(reply.body().len());
             reply.headers_mut().insert(header::CONTENT_LENGTH, length);
@@ -157,6 +162,7 @@ impl Caller {
         let headers = std::mem::take(wire.headers_mut());
         Request {
             address: forwarded::address(peer, &headers, trusted),
+            peer: peer.to_canonical(),
             https: self.peer.tls || forwarded::is_https(peer, &headers, trusted),
             method: wire.method().clone(),
             version: wire.version(),
@@ -174,6 +180,9 @@ impl Caller {
         S: Stream<Item = Result<B, E>> + Send,
         B: Buf,
     {
+        if row.route.takes == Takes::Unread {
+            return self.checked(row, request).await;
+        }
         let admitted = match self.admit(request, &row.route) {
             Ok(()) if origin::changes(&request.method) => Box::pin(take_body(row, request, body)).await,
             other => other,
@@ -189,6 +198,19 @@ impl Caller {
         }
         let reply = self.asked(row, request).await;
         own_writes::mark(door, request, reply)
+    }
+
+    /// What a proxy is answered that asks about another request, whose method and cookies these are. Nothing here
+    /// changes anything, whatever the method. What the proxy hands on is shown at another address: that one's transport
+    /// is not ours to bind.
+    async fn checked(&self, row: &Row, request: &Request) -> Reply {
+        let door = &self.site.door;
+        if own_writes::is_marked(door, request)
+            && let Err(error) = Box::pin(door.identity.catch_up()).await
+        {
+            return shown(request, row.route.kind, &Problem::of(error, row.route.path));
+        }
+        self.asked(row, request).await
     }
 
     /// What the route's function answers.
@@ -322,7 +344,7 @@ fn wanted(takes: Takes) -> &'static str {
         Takes::Form => "Send application/x-www-form-urlencoded, not encoded further.",
         Takes::JsonOrForm => "Send application/json or application/x-www-form-urlencoded, not encoded further.",
         Takes::MergePatch => "Send application/merge-patch+json or application/json, not encoded further.",
-        Takes::Nothing | Takes::Json => "Send application/json, not encoded further.",
+        Takes::Nothing | Takes::Json | Takes::Unread => "Send application/json, not encoded further.",
     }
 }
 

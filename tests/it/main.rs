@@ -6,6 +6,7 @@
 mod account;
 mod bad_input;
 mod browser;
+mod clients;
 mod clocks;
 mod cluster;
 mod concurrency;

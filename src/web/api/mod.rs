@@ -4,6 +4,7 @@
 //! named by its handle everywhere: the session id leaves this process in `Set-Cookie` alone (ASVS 3.3.4).
 
 pub mod body;
+pub mod events;
 pub mod introspect;
 pub mod openapi;
 pub mod profile;
@@ -38,6 +39,7 @@ pub fn routes() -> Vec<Route> {
         delete("/api/v1/tokens/{id}", |d, r| Box::pin(tokens::end(d, r))),
         post("/oauth/introspect", Form, |d, r| Box::pin(introspect::introspect(d, r))).by(By::Header),
         post("/api/v1/password", Json, |d, r| Box::pin(profile::password(d, r))),
+        get("/api/v1/events", |d, r| Box::pin(events::stream(d, r))),
         get("/api/v1/openapi.json", |d, r| Box::pin(openapi::document(d, r))),
     ]
 }

@@ -12,9 +12,9 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, Secur
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder, Responses};
 use utoipa::{Modify, OpenApi};
 
-use super::{introspect, profile, session, signin, tokens};
+use super::{events, introspect, profile, session, signin, tokens};
 use crate::error::Result;
-use crate::web::{Door, Reply, Request, health, reply};
+use crate::web::{Door, Reply, Request, authz, health, reply};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -32,10 +32,15 @@ use crate::web::{Door, Reply, Request, health, reply};
         profile::profile,
         profile::profile_v1,
         profile::password,
+        events::stream,
         tokens::list,
         tokens::add,
         tokens::end,
         introspect::introspect,
+        authz::auth_request,
+        authz::forward_auth,
+        authz::verify,
+        authz::oauth2_auth,
         health::healthz,
         health::readyz,
         document,
@@ -43,7 +48,9 @@ use crate::web::{Door, Reply, Request, health, reply};
     tags(
         (name = "account", description = "Who somebody is."),
         (name = "session", description = "That they are signed in. The cookie carries it; bodies name it by its handle."),
+        (name = "events", description = "What happens to people's sessions, for services that keep something open."),
         (name = "token", description = "For programs that act for somebody, and for apps that are shown a token."),
+        (name = "proxies", description = "Whether a request may pass to a service behind a proxy. Any method will do; only trusted proxies are answered."),
         (name = "health", description = "For machines that watch machines."),
     )
 )]
@@ -143,7 +150,8 @@ mod tests {
     #[test]
     fn the_document_and_the_routes_agree_both_ways() {
         let ours = |path: &str| {
-            path.starts_with("/api/") || ["/profile", "/healthz", "/readyz", "/oauth/introspect"].contains(&path)
+            let others = ["/profile", "/healthz", "/readyz", "/oauth/introspect", "/oauth2/auth"];
+            path.starts_with("/api/") || others.contains(&path)
         };
         let routes: BTreeSet<_> = web::routes()
             .iter()

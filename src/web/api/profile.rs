@@ -17,7 +17,7 @@ use crate::web::{Door, Reply, Request, bearer, reply};
 pub async fn profile(door: &Door, request: &Request) -> Result<Reply> {
     let user = match bearer::user(door, request, Scopes::PROFILE).await? {
         Some(user) => user,
-        None => door.visitor(request).await?.user.ok_or(Error::NotSignedIn)?,
+        None => door.visitor(request).await?.whoever().cloned().ok_or(Error::NotSignedIn)?,
     };
     // made once for each row of a user in memory: this is what every service asks on every request
     let body = user.shown.get(|| reply::encoded(&ProfileBody::of(&user)))?;

@@ -387,7 +387,7 @@ fn pages_to_look_at() {
 #[tokio::test]
 async fn an_account_that_was_made_is_told_even_when_no_session_begins() {
     let (room, log) = crate::identity::Identity::alone();
-    let door = Door { identity: Arc::new(room), settings: Settings::of("http://localhost:3000") };
+    let door = Door::new(Arc::new(room), Settings::of("http://localhost:3000"));
     log.refuse(|op| matches!(op, crate::state::Op::Begin(_)));
     let fields = "email=ada%40example.com&password=correct+horse+battery&first_name=A&last_name=B&next=%2Faccount";
     let request = with(plain(), header::CONTENT_TYPE, "application/x-www-form-urlencoded");

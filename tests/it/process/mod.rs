@@ -7,7 +7,7 @@
 //! `damage`, `private`: what lies on the disk.
 
 mod backups;
-mod cluster;
+pub mod cluster;
 mod commands;
 mod credentials;
 mod crowd;
