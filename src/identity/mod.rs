@@ -51,6 +51,7 @@ pub use links::{LinkPurpose, OneTimeLink};
 pub use registry::{AppView, NewApp};
 pub use sessions::{Granted, Listed};
 pub use signin::{SignIn, SignUp};
+pub use token_text::BEGINNING as TOKEN_BEGINNING;
 pub use tokens::{IssuedToken, WantedToken};
 pub use visitor::{Cookies, Session, Visitor};
 
