@@ -6,9 +6,9 @@
 
 mod accounts;
 pub mod agent;
-pub mod apps;
 #[cfg(test)]
 mod alone;
+pub mod apps;
 mod attempts;
 mod beers;
 pub mod cookie;

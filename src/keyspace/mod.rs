@@ -18,7 +18,8 @@ use crate::config::Reads;
 use crate::error::{Error, Result};
 use crate::log::Log;
 pub use crate::state::command::{
-    Access, AppScope, Call, EVENTS, Keys, Reply, Scope, Spec, find, matches, names, parse_int, show_float, unknown, wrong,
+    Access, AppScope, Call, EVENTS, Keys, Reply, Scope, Spec, find, matches, names, parse_int, show_float, unknown,
+    wrong,
 };
 use crate::state::{Commands, Key, Op, Outcome, State, command};
 use hub::Hub;
