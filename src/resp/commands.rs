@@ -88,6 +88,9 @@ impl Conversation {
 
     fn select(&mut self, number: &[u8]) -> Reply {
         let Some(number) = parse_int(number) else { return wrong::integer() };
+        if i32::try_from(number).is_err() {
+            return Reply::err("ERR value is out of range, value must between -2147483648 and 2147483647");
+        }
         match u8::try_from(number).ok().filter(|db| *db < DATABASES) {
             Some(db) => {
                 self.scope.db = db;

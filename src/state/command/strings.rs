@@ -81,7 +81,7 @@ struct SetOptions {
 
 impl SetOptions {
     fn read(mut args: &[Bytes], now: Millis) -> Result<Self, Reply> {
-        let (mut only, mut deadline, mut gives_old) = (None, None, false);
+        let (mut only, mut deadline, mut given, mut gives_old) = (None, None, None, false);
         while let [word, rest @ ..] = args {
             args = rest;
             match word.to_ascii_uppercase().as_slice() {
@@ -92,10 +92,15 @@ impl SetOptions {
                 unit @ (b"EX" | b"PX" | b"EXAT" | b"PXAT") if deadline.is_none() => {
                     let [number, rest @ ..] = args else { return Err(wrong::syntax()) };
                     args = rest;
-                    deadline = Some(Deadline::At(deadline_of(unit, number, (now, "set"))?));
+                    deadline = Some(Deadline::At(NEVER));
+                    given = Some((unit.to_vec(), number));
                 }
                 _ => return Err(wrong::syntax()),
             }
+        }
+        // numbers are looked at when all words are known
+        if let Some((unit, number)) = given {
+            deadline = Some(Deadline::At(deadline_of(&unit, number, (now, "set"))?));
         }
         Ok(Self { only, deadline: deadline.unwrap_or(Deadline::At(NEVER)), gives_old })
     }
@@ -152,23 +157,26 @@ pub(super) fn getdel(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answere
 
 /// `GETEX key [EX|PX|EXAT|PXAT n|PERSIST]`.
 pub(super) fn getex(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
-    let deadline = match &args[1..] {
-        [] => None,
-        [word] if word.eq_ignore_ascii_case(b"PERSIST") => Some(NEVER),
-        [unit, number] => {
-            let unit = unit.to_ascii_uppercase();
-            if !matches!(unit.as_slice(), b"EX" | b"PX" | b"EXAT" | b"PXAT") {
-                return Err(wrong::syntax());
-            }
-            Some(deadline_of(&unit, number, (keyspace.now(), "getex"))?)
-        }
-        _ => return Err(wrong::syntax()),
+    let unit = args.get(1).map(|unit| unit.to_ascii_uppercase()).unwrap_or_default();
+    let is_known = match args.len() {
+        1 => true,
+        2 => unit == b"PERSIST",
+        3 => matches!(unit.as_slice(), b"EX" | b"PX" | b"EXAT" | b"PXAT"),
+        _ => false,
     };
-    let held = keyspace.string(&args[0])?;
+    if !is_known {
+        return Err(wrong::syntax());
+    }
+    // a number is looked at only where there is something to keep
+    let Some(held) = keyspace.string(&args[0])? else { return Ok(Reply::Null) };
+    let deadline = match args.get(2) {
+        Some(number) => Some(deadline_of(&unit, number, (keyspace.now(), "getex"))?),
+        None => (args.len() == 2).then_some(NEVER),
+    };
     if let Some(deadline) = deadline {
         keyspace.set_deadline(&args[0], deadline);
     }
-    Ok(shown(held))
+    Ok(Reply::Value(held))
 }
 
 pub(super) fn mset(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
