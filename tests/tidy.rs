@@ -47,6 +47,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("rusqlite", &["state"]),
     ("argon2", &["identity/passwords"]),
     ("bincode", &["state/codec"]),
+    ("mlua", &["state/command/script"]),
     ("clap", &["cli"]),
     ("figment", &["config"]),
     ("redis", &["cli"]),
