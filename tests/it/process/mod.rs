@@ -11,7 +11,7 @@ pub mod cluster;
 mod commands;
 mod crowd;
 mod damage;
-mod dice;
+pub mod dice;
 mod disk;
 mod files;
 mod first_admin;
