@@ -38,6 +38,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("argon2", &["identity/passwords"]),
     ("bincode", &["state/codec"]),
     ("clap", &["cli"]),
+    ("ureq", &["cli"]),
     ("figment", &["config"]),
 ];
 

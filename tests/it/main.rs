@@ -4,12 +4,14 @@
 //! it and says so when it is missing, and `tests/all` installs it.
 
 mod account;
+mod admin;
 mod bad_input;
 mod browser;
 mod clocks;
 mod cluster;
 mod concurrency;
 mod enumeration;
+mod forward_auth;
 mod harness;
 mod headers;
 mod health;
