@@ -158,7 +158,7 @@ pub const EVENT_BEAT: Duration = Duration::from_secs(15);
 /// What requests hold by which `sojourn doctor` looks through a proxy.
 pub const DOCTOR_MARK: &str = "sojourn-doctor-";
 /// Most of them of which a node remembers what arrived.
-pub const SIGHTINGS_MAX: usize = 64;
+pub const SIGHTINGS_MAX: usize = 256;
 
 // sessions
 

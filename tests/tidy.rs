@@ -49,6 +49,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("bincode", &["state/codec"]),
     ("mlua", &["state/command/script"]),
     ("clap", &["cli"]),
+    ("ureq", &["cli"]),
     ("figment", &["config"]),
     ("redis", &["cli"]),
 ];

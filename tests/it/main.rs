@@ -4,6 +4,7 @@
 //! it and says so when it is missing, and `tests/all` installs it.
 
 mod account;
+mod admin;
 mod bad_input;
 mod browser;
 mod clients;
@@ -11,6 +12,7 @@ mod clocks;
 mod cluster;
 mod concurrency;
 mod enumeration;
+mod forward_auth;
 mod harness;
 mod headers;
 mod health;
