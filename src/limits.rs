@@ -66,9 +66,63 @@ pub const LINK_LIFETIME: Duration = Duration::from_secs(3_600);
 
 // the Redis door
 
+/// Fewest bytes of `redis.password`: fewer can be guessed even at one try a second.
+pub const REDIS_PASSWORD_MIN: usize = 8;
 /// Most bytes of one value at the Redis door; a hash, a set or a sorted set counts as one. Larger ones would hold up
 /// the log for everybody.
 pub const REDIS_VALUE_MAX: usize = 1 << 20;
+/// Most bytes of one argument. One that is longer than a value may be is read all the same, so that its sender is told
+/// so; beyond this the connection is closed.
+pub const REDIS_BULK_MAX: usize = 2 << 20;
+/// Most arguments of one command: `clear()` of a session store deletes everything it found at once.
+pub const REDIS_ARGS_MAX: usize = 100_000;
+/// Most bytes of one command, and of commands that are queued in a `MULTI`.
+pub const REDIS_REQUEST_MAX: usize = 8 << 20;
+/// Most commands that are queued in a `MULTI`.
+pub const REDIS_QUEUED_MAX: usize = 10_000;
+/// Most arguments, and bytes of one, before `AUTH`: as Redis has it.
+pub const REDIS_UNKNOWN_ARGS_MAX: usize = 10;
+pub const REDIS_UNKNOWN_BULK_MAX: usize = 16 << 10;
+/// Most commands, and bytes, before `AUTH`: every client proves itself within its first few.
+pub const REDIS_UNKNOWN_COMMANDS_MAX: u32 = 100;
+/// How long a connection may take until `AUTH`.
+pub const REDIS_UNKNOWN_TIME: Duration = Duration::from_secs(10);
+/// Most connections that have not proved themselves; the next one is closed.
+pub const REDIS_UNKNOWN_MAX: usize = 1_000;
+/// Most bytes of a line of an inline command: as Redis has it.
+pub const REDIS_INLINE_MAX: usize = 64 << 10;
+/// Most commands that are taken from a connection before they are answered.
+pub const REDIS_TURN_MAX: usize = 1_024;
+/// Most bytes of one answer; a listing that is longer is asked for in parts.
+pub const REDIS_REPLY_MAX: usize = 64 << 20;
+/// How long a client may take to read what it is sent.
+pub const REDIS_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a silent client's machine is asked whether it is there: as Redis has it.
+pub const REDIS_KEEP_ALIVE: Duration = Duration::from_secs(300);
+/// Most commands, and bytes of them, that are decided as one.
+pub const REDIS_LOT_MAX: usize = 128;
+pub const REDIS_LOT_BYTES: usize = 512 << 10;
+/// Most keys that a connection watches.
+pub const REDIS_WATCHED_MAX: usize = 10_000;
+/// Most channels and patterns that a connection listens to, and bytes of one name.
+pub const REDIS_CHANNELS_MAX: usize = 10_000;
+pub const REDIS_CHANNEL_BYTES_MAX: usize = 16 << 10;
+/// Most messages, and bytes of them, that wait for a subscriber; one that is further behind is cut off, as Redis does.
+pub const REDIS_HEARD_MAX: usize = 10_000;
+pub const REDIS_HEARD_BYTES: usize = 8 << 20;
+/// Most scripts that a node remembers, and bytes of them; the oldest is forgotten, and `EVAL` brings it again.
+pub const REDIS_SCRIPTS_MAX: usize = 1_000;
+pub const REDIS_SCRIPTS_BYTES: usize = 8 << 20;
+/// Most scripts that `SCRIPT LOAD` has all nodes remember, and bytes of them.
+pub const REDIS_LOADED_MAX: usize = 100;
+pub const REDIS_LOADED_BYTES: usize = 256 << 10;
+/// Most bytes of a client's name.
+pub const REDIS_NAME_MAX: usize = 256;
+/// Wrong passwords at the Redis door from one address (IPv6: /64) that cost nothing; from then on tries of that address
+/// are taken one after another, each after this long, and no more than so many wait.
+pub const REDIS_GUESSES_FREE: u32 = 10;
+pub const REDIS_GUESS_WAIT: Duration = Duration::from_secs(1);
+pub const REDIS_GUESSES_WAITING: u32 = 16;
 /// Most keys that are flushed in one step.
 pub const FLUSH_MAX: usize = 5_000;
 

@@ -8,6 +8,7 @@ pub mod access;
 mod accounts;
 mod administration;
 pub mod agent;
+pub mod apps;
 #[cfg(test)]
 mod alone;
 mod attempts;

@@ -29,9 +29,11 @@ use crate::control::protocol::Link;
 use crate::control::{self, Server};
 use crate::error::{Error, Result};
 use crate::identity::{self, Identity, passwords::HashPool};
-use crate::limits;
+use crate::keyspace::Keyspace;
+use crate::{limits, listen as listening};
 use crate::log::Log as _;
 use crate::raft::{self, Farewell, RaftLog};
+use crate::resp;
 use crate::state::{State, snapshot};
 use crate::web::{self, Door, Site, accept::Port};
 use directory::Directory;
@@ -48,6 +50,8 @@ pub struct RunningNode {
     pub web: SocketAddr,
     /// Where metrics are shown, if anywhere.
     pub metrics: Option<SocketAddr>,
+    /// Where the Redis door really listens, if it is open.
+    pub redis: Option<SocketAddr>,
     /// Where browsers reach it.
     pub public_url: Origin,
     /// Its data directory.
@@ -125,9 +129,10 @@ pub async fn start(config: Config, joining: Joining) -> Result<RunningNode> {
 /// As [`start`].
 pub async fn start_with(mut config: Config, joining: Joining, clock: Arc<dyn Clock>) -> Result<RunningNode> {
     let started = Instant::now();
-    let tls = tls(&config)?;
+    let (tls, redis_tls) = tls(&config)?;
     let directory = Directory::open(&config.data)?;
     let web_socket = take("web.listen", config.web.listen)?;
+    let redis_socket = config.redis.listen.map(|address| take("redis.listen", address)).transpose()?;
     let metrics_listener = bind_if_any("metrics.listen", config.metrics.listen).await?;
     let peers = bind_if_any("cluster.listen", config.cluster.listen).await?;
     let address = |listener: &TcpListener| listener.local_addr().map_err(|e| Error::broken("listening", e));
@@ -155,6 +160,8 @@ pub async fn start_with(mut config: Config, joining: Joining, clock: Arc<dyn Clo
     }
     let secrets = agreement::reach(&log, &state, &config).await?;
     let identity = Arc::new(open_identity(&config, (state.clone(), log.clone()), secrets)?);
+    let keyspace = Arc::new(Keyspace::open(state.clone(), log.clone(), config.redis.reads));
+    state.tell(Box::new(keyspace.hub().clone()));
     let first_admin = match log.is_alone() {
         true => first_admin::link(&identity, &config.data, &config.public_url).await?,
         // whoever founded the cluster was given it
@@ -164,6 +171,7 @@ pub async fn start_with(mut config: Config, joining: Joining, clock: Arc<dyn Clo
     let mut node = RunningNode {
         web,
         metrics: metrics_listener.as_ref().map(address).transpose()?,
+        redis: redis_socket.as_ref().map(|socket| socket.local_addr()).transpose().map_err(unlistened)?,
         public_url: config.public_url.clone(),
         data: config.data.clone(),
         first_admin,
@@ -181,6 +189,12 @@ pub async fn start_with(mut config: Config, joining: Joining, clock: Arc<dyn Clo
     let site = Arc::new(Site::new(door));
     let stop = node.stop.subscribe();
     node.doors.spawn(async move { web::serve(site, port, stopped(stop)).await });
+    if let Some(socket) = redis_socket {
+        let port = resp::Port { listener: listen("redis.listen", socket)?, tls: redis_tls };
+        let door = Arc::new(resp::Door::new(identity.clone(), keyspace, resp::Settings::new(&config)));
+        let stop = node.stop.subscribe();
+        node.doors.spawn(async move { resp::serve(door, port, stopped(stop)).await });
+    }
     let stop = node.stop.subscribe();
     node.doors.spawn(async move { web::metrics::keep_up(stopped(stop)).await });
     if let Some(listener) = metrics_listener {
@@ -201,8 +215,15 @@ pub fn check(config: &Config) -> Result<()> {
     tls(config).map(|_| ())
 }
 
-fn tls(config: &Config) -> Result<Option<TlsAcceptor>> {
-    config.web.tls.as_ref().map(|files| web::accept::tls(&files.cert, &files.key)).transpose()
+/// TLS of the HTTP door and of the Redis door.
+fn tls(config: &Config) -> Result<(Option<TlsAcceptor>, Option<TlsAcceptor>)> {
+    let web = config.web.tls.as_ref().map(|files| web::accept::tls(&files.cert, &files.key)).transpose()?;
+    let redis = config.redis.tls.as_ref().map(|files| listening::tls(&files.cert, &files.key, &[])).transpose()?;
+    Ok((web, redis))
+}
+
+fn unlistened(e: std::io::Error) -> Error {
+    Error::broken("listening", e)
 }
 
 async fn stopped(mut stop: watch::Receiver<bool>) {

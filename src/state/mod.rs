@@ -118,6 +118,12 @@ impl State {
         epoch_of(self.live(&Key::epoch(user), now))
     }
 
+    /// Changes whenever an app was added, changed or removed: whoever remembers one looks again.
+    pub fn apps_changed(&self) -> u64 {
+        let generation = self.current.load();
+        generation.number << 40 | generation.entries.apps_changed()
+    }
+
     /// Log time of the last record applied; 0 before the first.
     pub fn stamp(&self) -> Millis {
         self.stamp.load(Ordering::Acquire)

@@ -7,8 +7,7 @@
 
 pub mod accept;
 pub mod api;
-mod authz;
-mod crowd;
+pub mod authz;
 pub mod form;
 pub mod forwarded;
 pub mod headers;

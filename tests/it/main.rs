@@ -12,6 +12,7 @@ mod cluster;
 mod concurrency;
 mod enumeration;
 mod harness;
+mod fuzz;
 mod headers;
 mod health;
 mod history;

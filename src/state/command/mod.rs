@@ -18,10 +18,11 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use glob::matches;
-pub use keyspace::{Held, Keyspace};
-pub use number::{parse_float, parse_int};
+pub use keys::{Scan, in_order};
+pub use keyspace::{EVENTS, Held, Keyspace};
+pub use number::{parse_float, parse_int, show_float};
 pub use reply::{Answered, Reply, wrong};
-pub use table::{Access, Keys, Spec, find, names};
+pub use table::{Access, Keys, Spec, find, names, unknown};
 
 use super::change::{Effect, Outcome};
 use super::decide::View;
@@ -127,6 +128,33 @@ pub fn read(entries: &Entries, scope: &Scope, call: &[Bytes], now: Millis) -> Re
     let reply = keyspace.run(call);
     debug_assert!(keyspace.into_effects().is_empty(), "a command that reads has no effects");
     reply
+}
+
+/// Runs a command on the entries as they are applied here, and answers only if it would neither change nor tell anything:
+/// most touches of a session that lives long are of this kind.
+pub fn attempt(entries: &Entries, scope: &Scope, call: &[Bytes], now: Millis) -> Option<Reply> {
+    let mut view = View::new(entries, now);
+    let mut keyspace = Keyspace::new(&mut view, scope);
+    let names_live = call.get(1).is_some_and(|raw| keyspace.live(raw).is_some());
+    let reply = keyspace.run(call);
+    (names_live && keyspace.into_effects().is_empty()).then_some(reply)
+}
+
+/// Bytes that a live key uses here, as `memory_max` counts them.
+pub fn usage(entries: &Entries, scope: &Scope, raw: &[u8], now: Millis) -> Option<u64> {
+    let mut view = View::new(entries, now);
+    let keyspace = Keyspace::new(&mut view, scope);
+    keyspace.live(raw).map(|entry| entry.cost_under(&keyspace.key(raw)))
+}
+
+/// The keys of a scope that hold something here, in no particular order.
+pub fn listing(entries: &Entries, scope: &Scope, now: Millis) -> Vec<Vec<u8>> {
+    Keyspace::new(&mut View::new(entries, now), scope).names()
+}
+
+/// The page of a listing that a `SCAN` asks for.
+pub fn page(entries: &Entries, scope: &Scope, (scan, all): (&Scan, &[(u64, Vec<u8>)]), now: Millis) -> Reply {
+    scan.page(&Keyspace::new(&mut View::new(entries, now), scope), all)
 }
 
 /// The log index of the write that a key holds here; 0 when it holds nothing.

@@ -27,7 +27,7 @@ pub fn parse_float(text: &[u8]) -> Option<f64> {
 }
 
 /// A score or a product of fractions, as Redis prints it: 17 significant digits at most, no trailing zeros.
-pub(super) fn show_float(n: f64) -> String {
+pub fn show_float(n: f64) -> String {
     if n.is_infinite() {
         return if n > 0.0 { "inf".into() } else { "-inf".into() };
     }

@@ -3,6 +3,7 @@
 //! What concerns a connection alone (`AUTH`, `HELLO`, `MULTI`, `SUBSCRIBE`, …) belongs to the Redis door.
 
 use bytes::Bytes;
+use smallvec::{SmallVec, smallvec};
 
 use super::number::parse_int;
 use super::{Answered, Keyspace, Reply, keys, strings};
@@ -55,13 +56,13 @@ impl Spec {
     }
 
     /// The keys that a call of it names; `None` when it may touch any. Nothing when its words are not right.
-    pub fn keys_of<'c>(&self, call: &'c [Bytes]) -> Option<Vec<&'c Bytes>> {
+    pub fn keys_of<'c>(&self, call: &'c [Bytes]) -> Option<SmallVec<[&'c Bytes; 4]>> {
         if !self.takes(call.len()) {
-            return Some(Vec::new());
+            return Some(SmallVec::new());
         }
         Some(match self.keys {
-            Keys::None => Vec::new(),
-            Keys::At(place) => vec![&call[place]],
+            Keys::None => SmallVec::new(),
+            Keys::At(place) => smallvec![&call[place]],
             Keys::Two => call[1..3].iter().collect(),
             Keys::All => call[1..].iter().collect(),
             Keys::Pairs => call[1..].iter().step_by(2).collect(),

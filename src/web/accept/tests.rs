@@ -188,7 +188,7 @@ async fn an_address_with_too_many_connections_is_closed_until_it_gives_some_back
 #[tokio::test]
 async fn this_machine_is_not_counted() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let crowd = Crowd::new(0, Port::plain(listener).exempt);
+    let crowd = Crowd::new(0, Port::plain(listener).exempt, "");
     for (address, free) in
         [("127.0.0.1", true), ("127.9.9.9", true), ("::1", true), ("10.0.0.1", false), ("::2", false)]
     {
