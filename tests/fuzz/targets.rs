@@ -79,8 +79,8 @@ pub fn cookie(data: &[u8]) {
         assert_eq!(SIGNER.verify(&signed).map(|it| it.sid), Some(text.to_owned()).filter(|text| !text.is_empty()));
     }
     // one character less or more is none of ours
-    assert_eq!(SIGNER.verify(&signed[..signed.len() - 1]), None);
-    assert_eq!(SIGNER.verify(&format!("{signed}A")), None);
+    assert!(SIGNER.verify(&signed[..signed.len() - 1]).is_none());
+    assert!(SIGNER.verify(&format!("{signed}A")).is_none());
 }
 
 const HEADERS: [&str; 8] = [
