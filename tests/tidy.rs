@@ -10,7 +10,13 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("cli", &["node", "config", "control", "trace", "limits", "clock", "random", "error"]),
-    ("node", &["web", "resp", "keyspace", "listen", "control", "identity", "raft", "state", "log", "config", "clock", "random", "limits", "error"]),
+    (
+        "node",
+        &[
+            "web", "resp", "keyspace", "listen", "control", "identity", "raft", "state", "log", "config", "clock",
+            "random", "limits", "error",
+        ],
+    ),
     ("web", &["identity", "listen", "config", "clock", "random", "limits", "error", "planted"]),
     ("resp", &["keyspace", "identity", "listen", "config", "clock", "random", "limits", "error"]),
     ("control", &["log", "clock", "random", "limits", "error"]),
@@ -43,6 +49,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("bincode", &["state/codec"]),
     ("clap", &["cli"]),
     ("figment", &["config"]),
+    ("redis", &["cli"]),
 ];
 
 struct Source {

@@ -75,7 +75,9 @@ impl Keyspace {
             // one with too few words is refused for that, wherever it is run
             match self.body(body).await {
                 Some(found) => call.0[1] = found,
-                None if call.0.len() > 2 => refused.push((at, Reply::err("NOSCRIPT No matching script. Please use EVAL."))),
+                None if call.0.len() > 2 => {
+                    refused.push((at, Reply::err("NOSCRIPT No matching script. Please use EVAL.")))
+                }
                 None => {}
             }
             call.0[0] = Bytes::from_static(plain.name);

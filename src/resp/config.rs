@@ -46,9 +46,8 @@ impl Conversation {
     }
 
     fn config_get(&self, patterns: &[Bytes]) -> Reply {
-        let wanted = |name: &str| {
-            patterns.iter().any(|pattern| matches(&pattern.to_ascii_lowercase(), name.as_bytes()))
-        };
+        let wanted =
+            |name: &str| patterns.iter().any(|pattern| matches(&pattern.to_ascii_lowercase(), name.as_bytes()));
         let fitting = self.parameters().into_iter().filter(|(name, _)| wanted(name));
         Reply::Map(fitting.map(|(name, value)| (Reply::bulk(name), Reply::bulk(value))).collect())
     }

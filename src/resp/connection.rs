@@ -163,7 +163,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             self.stream.flush().await
         });
         written.await.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "it does not read")))?;
-        if self.out.capacity() > KEEP { self.out = BytesMut::new() } else { self.out.clear() }
+        if self.out.capacity() > KEEP {
+            self.out = BytesMut::new()
+        } else {
+            self.out.clear()
+        }
         Ok(())
     }
 

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::Door;
 use super::clients::Card;
 use super::frame::Bounds;
 use super::transaction::Queue;
 use super::words::{self, What, Word};
 use super::write::Proto;
-use super::Door;
 use crate::identity::apps::PasswordDigest;
 use crate::keyspace::hub::{Message, Subscriber};
 use crate::keyspace::{self, Call, Reply, Scope, wrong};

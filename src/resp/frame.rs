@@ -102,7 +102,9 @@ impl Frames {
         let Some((line, end)) = line(input, 1).map_err(|()| "invalid multibulk length")? else { return Ok(None) };
         let count = length(line).filter(|count| *count <= i64::from(i32::MAX)).ok_or("invalid multibulk length")?;
         if count > bounds.args {
-            return Err(if bounds.is_known { "invalid multibulk length" } else { "unauthenticated multibulk length" }.into());
+            return Err(
+                if bounds.is_known { "invalid multibulk length" } else { "unauthenticated multibulk length" }.into()
+            );
         }
         self.seen = end;
         Ok(Some(usize::try_from(count).unwrap_or(0)))

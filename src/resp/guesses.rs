@@ -59,7 +59,8 @@ impl Guesses {
         if all.len() >= ADDRESSES_MAX {
             all.retain(|_, guessed| guessed.waiting > 0 || now.duration_since(guessed.last) < MEMORY);
         }
-        let key = Some(network(address.to_canonical())).filter(|key| all.len() < ADDRESSES_MAX || all.contains_key(&Some(*key)));
+        let key = Some(network(address.to_canonical()))
+            .filter(|key| all.len() < ADDRESSES_MAX || all.contains_key(&Some(*key)));
         let guessed = all.entry(key).or_insert(Guessed { wrong: 0, last: now, next: now, waiting: 0 });
         if now.duration_since(guessed.last) >= MEMORY {
             guessed.wrong = 0;

@@ -10,13 +10,25 @@ use super::conversation::Conversation;
 use crate::keyspace::{Call, Reply};
 
 /// All sections, in the order of Redis.
-const SECTIONS: &[&str] =
-    &["server", "clients", "memory", "persistence", "stats", "replication", "cpu", "modules", "errorstats", "cluster", "keyspace"];
+const SECTIONS: &[&str] = &[
+    "server",
+    "clients",
+    "memory",
+    "persistence",
+    "stats",
+    "replication",
+    "cpu",
+    "modules",
+    "errorstats",
+    "cluster",
+    "keyspace",
+];
 
 impl Conversation {
     pub(super) async fn info(&self, args: &[Bytes]) -> Reply {
         let names: Vec<String> = args.iter().map(|name| String::from_utf8_lossy(name).to_lowercase()).collect();
-        let is_all = names.is_empty() || names.iter().any(|name| matches!(name.as_str(), "all" | "everything" | "default"));
+        let is_all =
+            names.is_empty() || names.iter().any(|name| matches!(name.as_str(), "all" | "everything" | "default"));
         let mut text = String::new();
         for section in SECTIONS.iter().filter(|section| is_all || names.iter().any(|name| name == *section)) {
             if !text.is_empty() {
@@ -37,11 +49,13 @@ impl Conversation {
                 ("blocked_clients", "0".into()),
             ],
             "memory" => self.memory(),
-            "persistence" => ["loading", "rdb_changes_since_last_save", "rdb_bgsave_in_progress", "aof_rewrite_in_progress"]
-                .map(|name| (name, "0".to_owned()))
-                .into_iter()
-                .chain([("aof_enabled", "1".to_owned())])
-                .collect(),
+            "persistence" => {
+                ["loading", "rdb_changes_since_last_save", "rdb_bgsave_in_progress", "aof_rewrite_in_progress"]
+                    .map(|name| (name, "0".to_owned()))
+                    .into_iter()
+                    .chain([("aof_enabled", "1".to_owned())])
+                    .collect()
+            }
             "stats" => vec![
                 ("total_connections_received", self.door.clients.total.load(Ordering::Relaxed).to_string()),
                 ("pubsub_channels", self.door.keyspace.hub().channels().len().to_string()),
@@ -98,8 +112,8 @@ impl Conversation {
     /// many entries there are in all.
     async fn keys(&self) -> Vec<(&'static str, String)> {
         const NAMES: [&str; 16] = [
-            "db0", "db1", "db2", "db3", "db4", "db5", "db6", "db7", "db8", "db9", "db10", "db11", "db12", "db13", "db14",
-            "db15",
+            "db0", "db1", "db2", "db3", "db4", "db5", "db6", "db7", "db8", "db9", "db10", "db11", "db12", "db13",
+            "db14", "db15",
         ];
         let shown = |keys: i64| format!("keys={keys},expires={keys},avg_ttl=0");
         let (count, _) = self.door.keyspace.size();

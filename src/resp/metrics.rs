@@ -29,7 +29,10 @@ impl Meters {
         metrics::describe_counter!(COMMANDS, "commands at the Redis door, on keys or on the connection");
         metrics::describe_counter!(ERRORS, "commands at the Redis door that were answered with an error");
         metrics::describe_gauge!(CONNECTIONS, "connections that are open at the Redis door");
-        metrics::describe_counter!(REFUSED, "connections that broke a bound of the Redis door, and wrong passwords there");
+        metrics::describe_counter!(
+            REFUSED,
+            "connections that broke a bound of the Redis door, and wrong passwords there"
+        );
         Self {
             keys: metrics::counter!(COMMANDS, "kind" => "keys"),
             others: metrics::counter!(COMMANDS, "kind" => "connection"),

@@ -8,6 +8,8 @@
 pub mod accept;
 pub mod api;
 pub mod authz;
+mod bearer;
+mod credentials;
 pub mod form;
 pub mod forwarded;
 pub mod headers;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::keyspace::{Held, Keyspace};
-use super::number::{parse_float, parse_int, show_float};
+use super::number::{add_floats, parse_float, parse_int};
 use super::reply::{Answered, Reply, wrong};
 use crate::clock::Millis;
 use crate::limits::REDIS_VALUE_MAX;
@@ -258,22 +258,18 @@ pub(super) fn decrby(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answere
 fn add(keyspace: &mut Keyspace<'_, '_>, raw: &[u8], by: i64) -> Answered {
     let held = keyspace.string(raw)?;
     let before = held.as_ref().map_or(Some(0), |entry| parse_int(entry.value())).ok_or_else(wrong::integer)?;
-    let after = before.checked_add(by).ok_or_else(|| Reply::err("ERR increment or decrement would overflow"))?;
+    let after = before.checked_add(by).ok_or_else(wrong::overflow)?;
     keyspace.put_string(raw, after.to_string().as_bytes(), kept(held.as_ref()), (b'$', "incrby"));
     Ok(Reply::Int(after))
 }
 
 pub(super) fn incrbyfloat(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
-    let by = parse_float(&args[1]).ok_or_else(wrong::float)?;
     let held = keyspace.string(&args[0])?;
-    let before = held.as_ref().map_or(Some(0.0), |entry| parse_float(entry.value())).ok_or_else(wrong::float)?;
-    let after = before + by;
-    if !after.is_finite() {
-        return Err(Reply::err("ERR increment would produce NaN or Infinity"));
-    }
-    let text = show_float(after);
-    keyspace.put_string(&args[0], text.as_bytes(), kept(held.as_ref()), (b'$', "incrbyfloat"));
-    Ok(Reply::bulk(text))
+    let before = held.as_ref().map_or(&b"0"[..], Entry::value);
+    parse_float(before).and(parse_float(&args[1])).ok_or_else(wrong::float)?;
+    let after = add_floats(before, &args[1]).ok_or_else(wrong::infinite)?;
+    keyspace.put_string(&args[0], after.as_bytes(), kept(held.as_ref()), (b'$', "incrbyfloat"));
+    Ok(Reply::bulk(after))
 }
 
 fn kept(held: Option<&Entry>) -> Millis {

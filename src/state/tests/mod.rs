@@ -1,5 +1,6 @@
 //! What is decided, what it does to a state, and what it looks like in bytes.
 
+mod apps;
 mod decided;
 mod golden;
 mod histories;
@@ -9,7 +10,8 @@ use bytes::Bytes;
 
 use super::decide::{View, decide};
 use super::{
-    Begin, Budget, Change, Edit, Effect, EndUser, Entries, Entry, Forgiven, Key, Op, Outcome, Proof, SignedIn, epoch_of,
+    AppRecord, Begin, Budget, Change, Edit, Effect, EndUser, Entries, Entry, Exchange, Forgiven, Key, Op, Outcome,
+    Proof, SignedIn, epoch_of,
 };
 use crate::clock::Millis;
 
