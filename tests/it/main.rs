@@ -14,6 +14,7 @@ mod concurrency;
 mod enumeration;
 mod forward_auth;
 mod harness;
+mod fuzz;
 mod headers;
 mod health;
 mod history;
