@@ -3,7 +3,7 @@
 //! What concerns a connection alone (`AUTH`, `HELLO`, `MULTI`, `SUBSCRIBE`, …) belongs to the Redis door.
 
 use bytes::Bytes;
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use super::number::parse_int;
 use super::{Answered, Keyspace, Reply, hash, keys, score_range, script, set, sorted_set, strings};

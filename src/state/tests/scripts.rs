@@ -419,9 +419,23 @@ fn compiled_code_is_no_script() {
     assert!(text(&world.eval("\u{1b}Lua", &[], &[])).starts_with("ERR Error compiling script"));
     let reach = "return type(rawget(_G, 'loadstring')) .. tostring(string.dump) .. tostring(rawget(_G, 'load'))";
     assert_eq!(text(&world.eval(reach, &[], &[])), "nilnilnil");
-    for name in ["load", "loadstring", "dofile", "loadfile", "require", "print", "getfenv", "setfenv", "newproxy",
-        "coroutine", "os", "io", "debug", "package", "module"]
-    {
+    for name in [
+        "load",
+        "loadstring",
+        "dofile",
+        "loadfile",
+        "require",
+        "print",
+        "getfenv",
+        "setfenv",
+        "newproxy",
+        "coroutine",
+        "os",
+        "io",
+        "debug",
+        "package",
+        "module",
+    ] {
         let got = text(&world.eval(&format!("return {name}"), &[], &[]));
         assert!(got.contains("nonexistent global variable"), "{name}: {got}");
     }

@@ -16,8 +16,8 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use mlua::{
-    Function, HookTriggers, IntoLua as _, IntoLuaMulti as _, Lua, LuaOptions, LuaString, MultiValue, StdLib, Table, Value,
-    VmState,
+    Function, HookTriggers, IntoLua as _, IntoLuaMulti as _, Lua, LuaOptions, LuaString, MultiValue, StdLib, Table,
+    Value, VmState,
 };
 use sha1::{Digest as _, Sha1};
 
@@ -40,10 +40,44 @@ const ALL_STEPS: u64 = SCRIPT_STEPS_MAX / 1_000;
 
 /// What a connection knows, and no script.
 const NOT_FOR_SCRIPTS: &[&[u8]] = &[
-    b"acl", b"auth", b"bgrewriteaof", b"bgsave", b"blpop", b"brpop", b"client", b"config", b"debug", b"discard", b"eval",
-    b"eval_ro", b"evalsha", b"evalsha_ro", b"exec", b"fcall", b"function", b"hello", b"info", b"monitor", b"multi",
-    b"psubscribe", b"punsubscribe", b"quit", b"replicaof", b"reset", b"save", b"script", b"select", b"shutdown", b"slaveof",
-    b"ssubscribe", b"subscribe", b"sunsubscribe", b"sync", b"unsubscribe", b"unwatch", b"watch",
+    b"acl",
+    b"auth",
+    b"bgrewriteaof",
+    b"bgsave",
+    b"blpop",
+    b"brpop",
+    b"client",
+    b"config",
+    b"debug",
+    b"discard",
+    b"eval",
+    b"eval_ro",
+    b"evalsha",
+    b"evalsha_ro",
+    b"exec",
+    b"fcall",
+    b"function",
+    b"hello",
+    b"info",
+    b"monitor",
+    b"multi",
+    b"psubscribe",
+    b"punsubscribe",
+    b"quit",
+    b"replicaof",
+    b"reset",
+    b"save",
+    b"script",
+    b"select",
+    b"shutdown",
+    b"slaveof",
+    b"ssubscribe",
+    b"subscribe",
+    b"sunsubscribe",
+    b"sync",
+    b"unsubscribe",
+    b"unwatch",
+    b"watch",
 ];
 
 pub(super) fn eval(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
@@ -96,7 +130,8 @@ impl Script<'_> {
         let work = Rc::new(Work::new(keyspace.stopwatch()));
         let rust = machine(&lua, &work)?;
         lua.scope(|scope| {
-            let call = scope.create_function_mut(|lua: &Lua, words: MultiValue| self.call(lua, keyspace, &work, words))?;
+            let call =
+                scope.create_function_mut(|lua: &Lua, words: MultiValue| self.call(lua, keyspace, &work, words))?;
             rust.raw_set("call", call)?;
             let (keys, args) = (strings(&lua, self.keys)?, strings(&lua, self.args)?);
             let (env, globals, run): (Table, Table, Function) = prelude(&lua)?.call((&rust, keys, args))?;
