@@ -5,7 +5,8 @@
 //! # A tour
 //! A request comes in through a door ([`web`] for HTTP, [`resp`] for apps that speak Redis, [`control`] for commands on
 //! the same machine), which understands its dialect and nothing else. It asks [`identity`] in the words of people, or
-//! [`keyspace`] in the words of Redis. Both answer from [`state`], in memory and in SQLite, and wants changes through the [`log`]. [`raft`] is that log: its decider turns
+//! [`keyspace`] in the words of Redis. Both answer from [`state`], in memory and in SQLite, and want changes through the
+//! [`log`]. [`raft`] is that log: its decider turns
 //! what is wanted (an `Op`) into what is remembered (a `Change`), once; redb keeps it, a majority agrees, every node
 //! applies it to its state. [`node`] wires all of this together.
 //!

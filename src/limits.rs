@@ -54,6 +54,8 @@ pub const PASSWORD_MIN_FLOOR: u64 = 8;
 pub const EMAIL_BYTES_MAX: usize = 254;
 /// Most code points of a first or last name.
 pub const NAME_CHARS_MAX: usize = 100;
+/// Most groups of one user: all of them travel in one header.
+pub const GROUPS_MAX: usize = 64;
 /// Most passwords that wait to be hashed; the next one is told to come back.
 pub const HASH_QUEUE_MAX: usize = 64;
 /// Longest time that a refused sign-in is drawn out to, so that accounts with an imported hash are not told from those
@@ -61,6 +63,15 @@ pub const HASH_QUEUE_MAX: usize = 64;
 pub const REFUSAL_MAX: Duration = Duration::from_secs(1);
 /// How long a one-time link is good for.
 pub const LINK_LIFETIME: Duration = Duration::from_secs(3_600);
+
+// apps and tokens
+
+/// Most bytes of an app's name.
+pub const APP_NAME_MAX: usize = 64;
+/// Most tokens of one account: enough for every machine that somebody has, and a loop that makes them ends.
+pub const TOKENS_PER_USER_MAX: u32 = 50;
+/// Longest life of a token that has an end.
+pub const TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(3_650 * 86_400);
 
 // the Redis door
 
@@ -121,8 +132,33 @@ pub const REDIS_NAME_MAX: usize = 256;
 pub const REDIS_GUESSES_FREE: u32 = 10;
 pub const REDIS_GUESS_WAIT: Duration = Duration::from_secs(1);
 pub const REDIS_GUESSES_WAITING: u32 = 16;
+/// Most bytes that a script's machine may use: a value, and some copies of it.
+pub const SCRIPT_MEMORY_MAX: usize = 16 << 20;
+/// Most steps of a script; one is about an instruction. They are some tens of milliseconds.
+pub const SCRIPT_STEPS_MAX: u64 = 5_000_000;
+/// How long a script may take where it is decided: others wait meanwhile.
+pub const SCRIPT_TIME_MAX: Duration = Duration::from_millis(100);
+/// Most bytes that a script may write, about: they go into one record.
+pub const SCRIPT_WRITES_MAX: usize = 4 << 20;
 /// Most keys that are flushed in one step.
 pub const FLUSH_MAX: usize = 5_000;
+
+// events
+
+/// Most services that listen to events at once, on one node.
+pub const EVENT_LISTENERS_MAX: usize = 1_000;
+/// Events that are kept for whoever lost their connection: a few megabytes.
+pub const EVENTS_KEPT: usize = 10_000;
+/// Most events that a listener is handed at once.
+pub const EVENTS_AT_ONCE: usize = 256;
+/// How often a listener who hears nothing is shown that the connection lives.
+pub const EVENT_BEAT: Duration = Duration::from_secs(15);
+// services behind a proxy
+
+/// What requests hold by which `sojourn doctor` looks through a proxy.
+pub const DOCTOR_MARK: &str = "sojourn-doctor-";
+/// Most of them of which a node remembers what arrived.
+pub const SIGHTINGS_MAX: usize = 256;
 
 // sessions
 
@@ -142,7 +178,7 @@ pub const SECRET_BYTES_MIN: usize = 32;
 /// Most connections to the control socket at once; the next one waits.
 pub const CONTROL_CONNECTIONS_MAX: usize = 16;
 /// Most bytes of one request line on the control socket.
-pub const CONTROL_LINE_MAX: usize = 1 << 20;
+pub const CONTROL_LINE_MAX: usize = 2 << 20;
 /// Most bytes of one answer line that the command line accepts.
 pub const CONTROL_ANSWER_MAX: usize = 16 << 20;
 /// How long a connection to the control socket may stay silent between requests.
@@ -177,6 +213,9 @@ pub const ACCOUNT_TRIES: Tries = Tries { free: 10, wait_secs: 30, wait_max_secs:
 /// Wrong passwords from one address (IPv6: /64), for whichever accounts: an office behind one address has room, a list
 /// of stolen passwords has not.
 pub const ADDRESS_TRIES: Tries = Tries { free: 60, wait_secs: 10, wait_max_secs: 900, memory_secs: 900 };
+/// Wrong credentials of apps from one address. They cannot be guessed: this keeps a service that was given the wrong ones
+/// from filling the log.
+pub const APP_TRIES: Tries = Tries { free: 30, wait_secs: 10, wait_max_secs: 300, memory_secs: 900 };
 /// Sign-ups from one address.
 pub const SIGN_UP_TRIES: Tries = Tries { free: 60, wait_secs: 60, wait_max_secs: 3_600, memory_secs: 3_600 };
 /// Anonymous sessions begun from one address.

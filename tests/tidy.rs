@@ -47,8 +47,11 @@ const OWNED: &[(&str, &[&str])] = &[
     ("rusqlite", &["state"]),
     ("argon2", &["identity/passwords"]),
     ("bincode", &["state/codec"]),
+    ("mlua", &["state/command/script"]),
     ("clap", &["cli"]),
+    ("ureq", &["cli"]),
     ("figment", &["config"]),
+    ("redis", &["cli"]),
 ];
 
 struct Source {

@@ -77,6 +77,20 @@ opens it becomes the first admin.")]
     /// Let somebody who signed up pass forward-auth
     #[command(after_help = "Example:\n  sojourn user approve ada@example.com")]
     Approve(Email),
+    /// Put somebody into these groups, and out of all others
+    #[command(after_help = "\
+Examples:
+  sojourn user groups ada@example.com staff admins
+  sojourn user groups ada@example.com              leaves all groups
+
+Rules for forward-auth ([[access]] in the settings) name groups; services see them in Remote-Groups.")]
+    Groups {
+        /// Address of the account
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        email: String,
+        /// All groups that the user is in from now on
+        groups: Vec<String>,
+    },
     /// Add the accounts of a file
     #[command(after_help = "\
 Example:
@@ -149,6 +163,13 @@ impl Command {
             Self::Link { email, json } => match common.ask(&Request::UserLink { email: email.clone() })? {
                 Response::Link(link) if json => Ok(output::json(out, &link)?),
                 Response::Link(link) => show_link_for(&email, &link, out),
+                _ => Err(Failure::unexpected()),
+            },
+            Self::Groups { email, groups } => match common.ask(&Request::UserGroups { email, groups })? {
+                Response::User(user) => {
+                    let now = if user.groups.is_empty() { "no group".to_owned() } else { user.groups.join(", ") };
+                    Ok(writeln!(out, "{} is in {}", plain(&user.email), plain(&now))?)
+                }
                 _ => Err(Failure::unexpected()),
             },
             Self::Import(import) => account_file::import(common, &import.file, import.format, out_as(import.json, out)),
@@ -262,6 +283,7 @@ fn show(user: &Account, out: &mut dyn Write) -> Result<(), Failure> {
             ("id", user.id.clone()),
             ("created", moment(user.created_at)),
             ("password", scheme.to_owned()),
+            ("groups", user.groups.join(", ")),
             ("state", state(user)),
         ],
     )?)

@@ -195,7 +195,8 @@ enum InFile {
 }
 
 fn setting_of(name: &str) -> Option<(&'static Setting, InFile)> {
-    if let Some(setting) = SETTINGS.iter().find(|s| table::variable(s) == name) {
+    let settable = |s: &&Setting| !matches!(s.kind, Kind::Rules) && table::variable(s) == name;
+    if let Some(setting) = SETTINGS.iter().find(settable) {
         return Some((setting, InFile::No));
     }
     let plain = name.strip_suffix("_FILE")?;

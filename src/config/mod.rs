@@ -4,8 +4,9 @@
 //! at start; nothing in the program reads the environment later. What is wrong is said all at once, with hints.
 //!
 //! - `table`: every setting, its default and meaning. `layers`: where values come from. `read`: their types.
-//! - `check`: what settings owe each other. `print`: showing them. `units`, `origin`, `secret`: kinds of values.
+//! - `access`: rules for forward-auth. `check`: what settings owe each other. `print`: showing them. `units`, `origin`, `secret`: kinds of values.
 
+mod access;
 mod check;
 mod layers;
 mod origin;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use figment::Figment;
 use ipnet::IpNet;
 
+pub use access::{AccessRule, HostPattern, group_fault};
 pub use layers::{File, Sources};
 pub use origin::Origin;
 pub use print::Printed;
@@ -42,6 +44,8 @@ pub struct Config {
     pub secret: Option<Secret>,
     /// Where browsers reach the cluster.
     pub public_url: Origin,
+    /// Who may pass where, behind a proxy.
+    pub access: Vec<AccessRule>,
     /// The HTTP door.
     pub web: Web,
     /// How nodes agree.
@@ -227,6 +231,7 @@ impl Settings {
             data: read.path("data"),
             secret: read.secret_if_any("secret"),
             public_url: read.origin("public_url"),
+            access: read.rules("access"),
             web: web(&mut read),
             cluster: cluster(&mut read),
             redis: redis(&mut read),

@@ -42,6 +42,10 @@ impl Problem {
 
     /// A variable that sets nothing.
     pub fn unknown_variable(name: &str) -> Self {
+        if name == "SOJOURN_ACCESS" {
+            let what = "SOJOURN_ACCESS (from the environment) sets nothing";
+            return Self::new(what, "rules stand in the file alone: [[access]]");
+        }
         let known: Vec<String> = SETTINGS.iter().map(table::variable).collect();
         let hint = match table::nearest(name, known.iter().map(String::as_str)) {
             Some(near) if name == format!("{near}_FILE") => {

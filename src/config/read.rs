@@ -11,6 +11,7 @@ use figment::Figment;
 use figment::value::Value;
 use ipnet::IpNet;
 
+use super::access::{self, AccessRule};
 use super::layers::{DEFAULTS, default_value};
 use super::origin::{self, Origin};
 use super::problem::Problem;
@@ -97,6 +98,13 @@ impl<'a> Reader<'a> {
 
     pub(super) fn networks(&mut self, key: &str) -> Vec<IpNet> {
         self.read(key, |_, v| each(v, parse_network))
+    }
+
+    pub(super) fn rules(&mut self, key: &str) -> Vec<AccessRule> {
+        let setting = table::find(key).expect("every key that is read is in the table");
+        let (rules, problems) = access::read(&value(self.merged, setting), &self.source(key));
+        self.problems.extend(problems);
+        rules
     }
 
     pub(super) fn duration(&mut self, key: &str) -> Duration {

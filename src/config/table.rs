@@ -58,6 +58,8 @@ pub enum Kind {
     Number(u64, u64),
     /// `true` or `false`.
     Flag,
+    /// Rules for forward-auth; from the file alone.
+    Rules,
     /// One of these words.
     Choice(&'static [&'static str]),
 }
@@ -99,6 +101,7 @@ impl Kind {
                 format!(r#"a size from {} to {}, such as "512MiB""#, units::show_size(from), units::show_size(to))
             }
             Self::Number(from, to) => format!("a whole number from {from} to {to}"),
+            Self::Rules => "a list of rules".into(),
             Self::Flag => "true or false".into(),
             Self::Choice(words) => {
                 let quoted: Vec<String> = words.iter().map(|w| format!("\"{w}\"")).collect();
@@ -130,6 +133,13 @@ pub static SETTINGS: &[Setting] = &[
         default: r#""http://localhost:3000""#,
         kind: Kind::Origin,
         meaning: "where browsers reach the cluster; unset, it follows web.listen",
+    },
+    Setting {
+        key: "access",
+        default: "[]",
+        kind: Kind::Rules,
+        meaning: "who may pass forward-auth: [[access]] with host, path, methods, groups, public; the most specific decides; \
+                  on a host that is named, nobody else passes; elsewhere every approved person",
     },
     Setting {
         key: "web.listen",

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::sessions::{Listed, listed};
 use super::visitor::handle;
 use super::{Identity, Session, SignUp, User, UserOutcome, email, import, passwords};
+use crate::config;
 use crate::error::{Error, Result};
 use crate::limits;
 use crate::state::{EndUser, NewUser, Op, Outcome, UserChange, UserRow};
@@ -118,6 +119,24 @@ impl Identity {
         self.done(UserChange::Approve { user }, None).await
     }
 
+    /// Puts the account into these groups and no others.
+    ///
+    /// # Errors
+    /// `NotFound`; `Unacceptable` when one is no name of a group.
+    pub async fn set_account_groups(&self, address: &str, mut groups: Vec<String>) -> Result<()> {
+        if let Some(why) = groups.iter().find_map(|group| config::group_fault(group)) {
+            return Err(Error::Unacceptable { field: "groups", message: why });
+        }
+        groups.sort();
+        groups.dedup();
+        if groups.len() > limits::GROUPS_MAX {
+            let message = format!("a user is in {} groups at most", limits::GROUPS_MAX);
+            return Err(Error::Unacceptable { field: "groups", message });
+        }
+        let user = self.existing(address).await?.user.id.clone();
+        self.done(UserChange::SetGroups { user, groups }, None).await
+    }
+
     /// Replaces the password and ends the sessions.
     ///
     /// # Errors
@@ -184,7 +203,7 @@ impl Identity {
     /// `NotFound`.
     pub async fn revoke_session(&self, name: &str) -> Result<()> {
         let found = self.session_named(name).await?;
-        self.log.submit(Op::End(vec![found.session.key])).await.map(|_| ())
+        self.log.submit(Op::Revoke(vec![found.session.key])).await.map(|_| ())
     }
 
     /// Ends all sessions of a user; answers how many.
@@ -212,7 +231,7 @@ impl Identity {
         let prefix = self.settings.sessions.prefix.clone().into_bytes();
         let collect = move || {
             let live = |(key, entry): (_, crate::state::Entry)| {
-                let live = entry.is_live(now) && entry.glance().is_some();
+                let live = entry.is_live(now) && (entry.glance().is_some() || entry.is_apps_session());
                 live.then(|| Session { sid: String::new(), key, entry })
             };
             let ours = |(key, _): &(crate::state::Key, _)| key.as_bytes().starts_with(&prefix);

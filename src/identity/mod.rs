@@ -4,7 +4,9 @@
 //! and every change goes through the `log`. Nothing is believed that a session's value says about its user: the facts
 //! beside it decide. No HTTP and no Redis in here.
 
+pub mod access;
 mod accounts;
+mod administration;
 pub mod agent;
 #[cfg(test)]
 mod alone;
@@ -13,14 +15,19 @@ mod attempts;
 mod beers;
 pub mod cookie;
 pub mod email;
+mod events;
 pub mod express;
 pub mod import;
+mod introspection;
 mod links;
 mod name;
 pub mod password_rules;
 pub mod passwords;
+mod registry;
 mod sessions;
 mod signin;
+mod token_text;
+mod tokens;
 mod touches;
 #[cfg(test)]
 mod unasked;
@@ -35,13 +42,19 @@ use crate::config;
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::state::{EndUser, Key, Op, Outcome, State, UserChange, UserRow};
-pub use crate::state::{Proof, User, UserOutcome};
+pub use crate::state::{Proof, Scopes, SessionEvent, Token, User, UserOutcome};
 pub use accounts::{Imported, NewAccount, SessionView};
+pub use administration::{Administered, AppListed, Found};
+pub use events::{Event, EventId, Events, Listening, News};
+pub use introspection::Introspected;
 pub use links::{LinkPurpose, OneTimeLink};
+pub use registry::{AppView, NewApp};
 pub use sessions::{Granted, Listed};
 pub use signin::{SignIn, SignUp};
+pub use tokens::{IssuedToken, WantedToken};
 pub use visitor::{Cookies, Session, Visitor};
 
+use access::{Rules, Target, Verdict};
 use cookie::Signer;
 use passwords::HashPool;
 use touches::Touches;
@@ -63,11 +76,14 @@ pub struct Client {
 pub struct Settings {
     pub sessions: config::Sessions,
     pub users: config::Users,
+    pub access: Vec<config::AccessRule>,
     pub public_url: config::Origin,
     /// Secrets of the session cookie: the first signs, all verify.
     pub secrets: Vec<Vec<u8>>,
     /// Threads that hash passwords.
     pub hash_threads: usize,
+    /// What the state tells of sessions.
+    pub events: Arc<Events>,
 }
 
 /// The room. Shared by all doors.
@@ -78,6 +94,8 @@ pub struct Identity {
     signer: Signer,
     hashes: HashPool,
     touches: Arc<Touches>,
+    events: Arc<Events>,
+    rules: Rules,
     /// Whether the node is about to stop.
     is_closing: AtomicBool,
 }
@@ -91,7 +109,9 @@ impl Identity {
         let signer = Signer::new(&settings.secrets);
         let hashes = HashPool::new(settings.hash_threads)?;
         let touches = Touches::start(log.clone());
-        Ok(Self { state, log, settings, signer, hashes, touches, is_closing: AtomicBool::new(false) })
+        let events = settings.events.clone();
+        let rules = Rules::new(&settings.access);
+        Ok(Self { state, log, settings, signer, hashes, touches, events, rules, is_closing: AtomicBool::new(false) })
     }
 
     /// Log time now.
@@ -108,6 +128,11 @@ impl Identity {
             return Err(Error::NotDone("this node is about to stop".into()));
         }
         if self.log.is_fresh() { Ok(()) } else { self.log.refresh().await }
+    }
+
+    /// Whether somebody may pass to a service behind a proxy.
+    pub fn verdict(&self, target: &Target<'_>, who: Option<&User>) -> Verdict {
+        access::verdict(&self.rules, target, who)
     }
 
     /// From now on the node is not ready, though it answers still: it is about to stop.

@@ -59,9 +59,11 @@ impl Identity {
         let settings = Settings {
             sessions: config.sessions,
             users: config.users,
+            access: config.access,
             public_url: config.public_url,
             secrets: vec![b"a secret for tests alone, 32 byte".to_vec()],
             hash_threads: 1,
+            events: Arc::default(),
         };
         Self::open(state, log, settings).expect("threads")
     }

@@ -13,6 +13,7 @@ use parking_lot::RwLock;
 use tokio::sync::mpsc;
 
 use super::matches;
+use crate::clock::Millis;
 use crate::limits::{REDIS_HEARD_BYTES, REDIS_HEARD_MAX};
 use crate::state::{Listener, Told};
 
@@ -153,8 +154,8 @@ fn cost(message: &Message) -> usize {
     message.channel.len() + message.payload.len() + 64
 }
 
-impl Listener for Arc<Hub> {
-    fn hear(&self, _: u64, told: &Told) {
+impl Listener for Hub {
+    fn hear(&self, _: u64, _: Millis, told: &Told) {
         if let Told::Message { channel, payload } = told {
             self.say(channel, payload);
         }

@@ -18,9 +18,9 @@ use crate::config::Reads;
 use crate::error::{Error, Result};
 use crate::log::Log;
 pub use crate::state::command::{
-    Access, AppScope, Call, EVENTS, Keys, Reply, Scope, Spec, find, matches, names, parse_int, show_float, unknown,
-    wrong,
+    Access, AppScope, Call, Keys, Reply, Scope, Spec, find, matches, names, parse_int, show_double, unknown, wrong,
 };
+pub use crate::state::told::KEYSPACE_EVENTS as EVENTS;
 use crate::state::{Commands, Key, Op, Outcome, State, command};
 use hub::Hub;
 use listing::Listings;

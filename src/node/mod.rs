@@ -6,6 +6,8 @@
 
 mod agreement;
 mod cluster;
+mod copying;
+mod credentials;
 mod directory;
 pub mod first_admin;
 mod joining;
@@ -28,14 +30,15 @@ use crate::config::{Config, Origin};
 use crate::control::protocol::Link;
 use crate::control::{self, Server};
 use crate::error::{Error, Result};
-use crate::identity::{self, Identity, passwords::HashPool};
+use crate::identity::{self, Events, Identity, passwords::HashPool};
 use crate::keyspace::Keyspace;
 use crate::log::Log as _;
 use crate::raft::{self, Farewell, RaftLog};
 use crate::resp;
 use crate::state::{State, snapshot};
-use crate::web::{self, Door, Site, accept::Port};
+use crate::web::{self, Door, Sightings, Site, accept::Port};
 use crate::{limits, listen as listening};
+use copying::Copying;
 use directory::Directory;
 pub use joining::Joining;
 use operator::Desk;
@@ -105,6 +108,7 @@ impl RunningNode {
             self.goes.store(true, Ordering::Relaxed);
             tokio::time::sleep(limits::GOING_NOTICE).await;
         }
+        self.identity.stop_telling();
         self.stop.send_replace(true);
         let drained = async { while self.doors.join_next().await.is_some() {} };
         if tokio::time::timeout(limits::DRAIN_TIMEOUT + Duration::from_secs(5), drained).await.is_err() {
@@ -119,12 +123,14 @@ impl RunningNode {
 type Way = (TcpSocket, Option<TlsAcceptor>);
 
 impl RunningNode {
-    fn open_web(&mut self, config: &Config, (socket, tls): Way) -> Result<()> {
+    /// Answers where it is noted what arrived through proxies.
+    fn open_web(&mut self, config: &Config, (socket, tls): Way) -> Result<Arc<Sightings>> {
         let port = Port { tls, goes: self.goes.clone(), ..Port::plain(listen("web.listen", socket)?) };
-        let door = Door { identity: self.identity.clone(), settings: web::Settings::new(config) };
+        let door = Door::new(self.identity.clone(), web::Settings::new(config));
+        let sightings = door.sightings.clone();
         let (site, stop) = (Arc::new(Site::new(door)), self.stop.subscribe());
         self.doors.spawn(async move { web::serve(site, port, stopped(stop)).await });
-        Ok(())
+        Ok(sightings)
     }
 
     fn open_redis(&mut self, config: &Config, (socket, tls): Way, keyspace: Arc<Keyspace>) -> Result<()> {
@@ -175,14 +181,17 @@ pub async fn start_with(mut config: Config, joining: Joining, clock: Arc<dyn Clo
         join: joining.token,
         reader: joining.learner,
     };
+    let events: Arc<Events> = Arc::default();
+    // before the log is read, so that whoever comes back after a restart finds what they missed
+    state.tell(events.clone());
     let log = RaftLog::open(&config.data, state.clone(), clock, settings).await?;
     if log.is_newcomer() {
         joining::catch_up(&log).await?;
     }
     let secrets = agreement::reach(&log, &state, &config).await?;
-    let identity = Arc::new(open_identity(&config, (state.clone(), log.clone()), secrets)?);
+    let identity = Arc::new(open_identity(&config, (state.clone(), log.clone(), events), secrets)?);
     let keyspace = Arc::new(Keyspace::open(state.clone(), log.clone(), config.redis.reads));
-    state.tell(Box::new(keyspace.hub().clone()));
+    state.tell(keyspace.hub().clone());
     let first_admin = match log.is_alone() {
         true => first_admin::link(&identity, &config.data, &config.public_url).await?,
         // whoever founded the cluster was given it
@@ -204,7 +213,7 @@ pub async fn start_with(mut config: Config, joining: Joining, clock: Arc<dyn Clo
         doors: JoinSet::new(),
         _directory: directory,
     };
-    node.open_web(&config, (web_socket, tls))?;
+    let sightings = node.open_web(&config, (web_socket, tls))?;
     if let Some(socket) = redis_socket {
         node.open_redis(&config, (socket, redis_tls), keyspace)?;
     }
@@ -214,7 +223,9 @@ pub async fn start_with(mut config: Config, joining: Joining, clock: Arc<dyn Clo
         let stop = node.stop.subscribe();
         node.doors.spawn(async move { web::scrape::serve(Port::plain(listener), stopped(stop)).await });
     }
-    let desk: Arc<dyn control::Operator> = Arc::new(Desk { identity, log, data: config.data, started });
+    let copying = Copying { state, log: log.clone(), sessions: config.sessions.prefix };
+    let desk = Desk { identity, log, copying, sightings, data: config.data, started };
+    let desk: Arc<dyn control::Operator> = Arc::new(desk);
     let stop = node.stop.subscribe();
     node.doors.spawn(control.run(desk, stop));
     Ok(node)
@@ -298,13 +309,17 @@ async fn open_state(data: &Path) -> Result<Arc<State>> {
     Ok(Arc::new(state.map_err(|e| Error::Broken(format!("{e}\nhint: {}", raft::DAMAGE_HINT)))?))
 }
 
-fn open_identity(config: &Config, rooms: (Arc<State>, Arc<RaftLog>), secrets: Vec<Vec<u8>>) -> Result<Identity> {
+type Rooms = (Arc<State>, Arc<RaftLog>, Arc<Events>);
+
+fn open_identity(config: &Config, rooms: Rooms, secrets: Vec<Vec<u8>>) -> Result<Identity> {
     let settings = identity::Settings {
         sessions: config.sessions.clone(),
         users: config.users.clone(),
+        access: config.access.clone(),
         public_url: config.public_url.clone(),
         secrets,
         hash_threads: HashPool::default_threads(),
+        events: rooms.2,
     };
     Identity::open(rooms.0, rooms.1, settings)
 }

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::cluster;
+use super::copying::Copying;
 use super::directory::half_backup;
+use super::{cluster, credentials};
 use crate::control::protocol::{
     self as told, Account, Health, ImportChunk, ImportFormat, Link, LiveSession, Purpose, Refused, Request, Response,
-    Status,
+    Sighting, Status,
 };
 use crate::control::{self, Progress};
 use crate::error::{Error, Result};
@@ -16,11 +17,14 @@ use crate::identity::{Identity, NewAccount, OneTimeLink, SessionView, SignUp, Us
 use crate::limits;
 use crate::log::{Answer, Log as _};
 use crate::raft::RaftLog;
+use crate::web::Sightings;
 
 /// The desk where commands are answered.
 pub struct Desk {
     pub identity: Arc<Identity>,
     pub log: Arc<RaftLog>,
+    pub copying: Copying,
+    pub sightings: Arc<Sightings>,
     pub data: PathBuf,
     pub started: Instant,
 }
@@ -31,6 +35,7 @@ impl control::Operator for Desk {
             match request {
                 Request::Health => Ok(Response::Health(self.health().await)),
                 Request::Status => self.status().await.map(Response::Status),
+                Request::DoctorSeen { nonce } => Ok(Response::Sightings(self.sightings(&nonce))),
                 Request::Backup => Err(Error::Malformed("a backup is asked for on its own".into())),
                 Request::ClusterStatus
                 | Request::ClusterToken { .. }
@@ -39,6 +44,14 @@ impl control::Operator for Desk {
                 | Request::ClusterTransfer { .. }
                 | Request::ClusterRotateSecret
                 | Request::ClusterLeave => cluster::perform(&self.log, request).await,
+                Request::AppAdd(_)
+                | Request::AppList
+                | Request::AppRemove { .. }
+                | Request::AppRotate { .. }
+                | Request::TokenAdd(_)
+                | Request::TokenList { .. }
+                | Request::TokenRemove { .. } => credentials::perform(&self.identity, request).await,
+                Request::CopyKeys(chunk) => self.copying.write(chunk).await.map(Response::Copied),
                 Request::SessionList { .. }
                 | Request::SessionShow { .. }
                 | Request::SessionRevoke { .. }
@@ -99,6 +112,11 @@ impl Desk {
         })
     }
 
+    fn sightings(&self, nonce: &str) -> Vec<Sighting> {
+        let seen = self.sightings.of(nonce).into_iter();
+        seen.map(|s| Sighting { headers: s.headers, address: s.address, refused: s.refused }).collect()
+    }
+
     async fn users(&self, request: Request) -> Result<Response> {
         // what was just done on another node is to be seen
         self.log.refresh().await?;
@@ -122,6 +140,10 @@ impl Desk {
             }
             Request::UserApprove { email } => {
                 identity.approve_account(&email).await?;
+                self.shown(&email).await
+            }
+            Request::UserGroups { email, groups } => {
+                identity.set_account_groups(&email, groups).await?;
                 self.shown(&email).await
             }
             Request::UserDelete { email } => identity.delete_account(&email).await.map(|()| Response::Done),
@@ -216,6 +238,7 @@ fn account((user, password_scheme): (Arc<User>, String)) -> Account {
         approved: user.approved,
         verified: user.verified,
         disabled: user.disabled,
+        groups: user.groups.clone(),
         password_scheme,
     }
 }

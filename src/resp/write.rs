@@ -5,7 +5,7 @@
 
 use bytes::{BufMut as _, BytesMut};
 
-use crate::keyspace::{Reply, show_float};
+use crate::keyspace::{Reply, show_double};
 use crate::limits::REDIS_REPLY_MAX;
 
 /// The dialect.
@@ -41,8 +41,8 @@ fn put(out: &mut BytesMut, reply: &Reply, proto: Proto) {
         Reply::Int(n) => header(out, b':', *n),
         Reply::Bulk(bytes) => bulk(out, b'$', bytes),
         Reply::Value(entry) => bulk(out, b'$', entry.value()),
-        Reply::Double(n) if proto == Proto::Three => text(out, b',', &show_float(*n)),
-        Reply::Double(n) => bulk(out, b'$', show_float(*n).as_bytes()),
+        Reply::Double(n) if proto == Proto::Three => text(out, b',', &show_double(*n)),
+        Reply::Double(n) => bulk(out, b'$', show_double(*n).as_bytes()),
         Reply::Verbatim(words) if proto == Proto::Three => {
             header(out, b'=', int(words.len() + 4));
             out.extend_from_slice(b"txt:");
@@ -56,7 +56,15 @@ fn put(out: &mut BytesMut, reply: &Reply, proto: Proto) {
         Reply::Array(items) => all(out, b'*', items, proto),
         Reply::Set(items) => all(out, if proto == Proto::Three { b'~' } else { b'*' }, items, proto),
         Reply::Push(items) => all(out, if proto == Proto::Three { b'>' } else { b'*' }, items, proto),
-        Reply::Map(pairs) => {
+        Reply::Pairs(pairs) if proto == Proto::Three => {
+            header(out, b'*', int(pairs.len()));
+            for (name, value) in pairs {
+                header(out, b'*', 2);
+                put(out, name, proto);
+                put(out, value, proto);
+            }
+        }
+        Reply::Map(pairs) | Reply::Pairs(pairs) => {
             match proto {
                 Proto::Three => header(out, b'%', int(pairs.len())),
                 Proto::Two => header(out, b'*', int(pairs.len() * 2)),
@@ -116,7 +124,7 @@ fn header(out: &mut BytesMut, sign: u8, n: i64) {
 
 /// Whether a reply may be larger than one value.
 fn is_large(reply: &Reply) -> bool {
-    matches!(reply, Reply::Array(_) | Reply::Map(_) | Reply::Set(_) | Reply::Push(_))
+    matches!(reply, Reply::Array(_) | Reply::Map(_) | Reply::Pairs(_) | Reply::Set(_) | Reply::Push(_))
 }
 
 /// About so many bytes.
@@ -129,7 +137,7 @@ fn size(reply: &Reply) -> usize {
         Reply::Verbatim(words) => words.len(),
         Reply::Int(_) | Reply::Double(_) | Reply::Null | Reply::NullArray => 0,
         Reply::Array(items) | Reply::Set(items) | Reply::Push(items) => sum(items),
-        Reply::Map(pairs) => pairs.iter().map(|(name, value)| size(name) + size(value)).sum(),
+        Reply::Map(pairs) | Reply::Pairs(pairs) => pairs.iter().map(|(name, value)| size(name) + size(value)).sum(),
     }
 }
 

@@ -27,9 +27,10 @@ pub struct User {
     pub shown: Memo,
 }
 
-/// Bytes that were made of a value once. A copy of the value starts without, since it may be about to change.
+/// Bytes that were made of a value once, for two purposes. A copy of the value starts without, since it may be about to
+/// change.
 #[derive(Debug, Default)]
-pub struct Memo(OnceLock<Bytes>);
+pub struct Memo(OnceLock<Bytes>, OnceLock<Bytes>);
 
 impl Clone for Memo {
     fn clone(&self) -> Self {
@@ -47,6 +48,11 @@ impl Memo {
             Some(made) => Ok(made.clone()),
             None => make().map(|made| self.0.get_or_init(|| made).clone()),
         }
+    }
+
+    /// The same for what is told to services behind a proxy.
+    pub fn vouched(&self, make: impl FnOnce() -> Bytes) -> Bytes {
+        self.1.get_or_init(make).clone()
     }
 }
 

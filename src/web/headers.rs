@@ -9,10 +9,10 @@ use super::Settings;
 
 /// No scripts at all, styles and images from here, frames nowhere (ASVS 3.4.3, 3.4.6). Forms go here; the domains that
 /// `next` may name are there because browsers hold a redirect after a form to the same rule.
-pub(super) fn policy(redirect_domains: &[String]) -> HeaderValue {
+pub(super) fn policy(scheme: &str, redirect_domains: &[String]) -> HeaderValue {
     let hosts: String = redirect_domains
         .iter()
-        .map(|domain| format!(" https://{}{domain}", if domain.starts_with('.') { "*" } else { "" }))
+        .map(|domain| format!(" {scheme}://{}{domain}", if domain.starts_with('.') { "*" } else { "" }))
         .collect();
     let text = format!(
         "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'{hosts}; frame-ancestors 'none'; \
@@ -31,7 +31,7 @@ pub(super) const ROOM: usize = 12;
 
 /// Adds the security headers; HSTS when the public address is https (RFC 6797 has browsers ignore it otherwise).
 pub fn secure(headers: &mut HeaderMap, settings: &Settings) {
-    headers.insert(header::CONTENT_SECURITY_POLICY, settings.policy.clone());
+    headers.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| settings.policy.clone());
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(header::REFERRER_POLICY, SAME_ORIGIN);

@@ -7,6 +7,9 @@
 
 pub mod accept;
 pub mod api;
+pub mod authz;
+mod bearer;
+mod credentials;
 pub mod form;
 pub mod forwarded;
 pub mod headers;
@@ -25,12 +28,13 @@ pub mod scrape;
 pub mod serve;
 mod settings;
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use hyper::Method;
 
 use crate::error::Result;
 use crate::identity::{Identity, Visitor};
+pub use authz::Sightings;
 pub use problem::Problem;
 pub use reply::Reply;
 pub use request::Request;
@@ -42,9 +46,18 @@ pub use settings::Settings;
 pub struct Door {
     pub identity: Arc<Identity>,
     pub settings: Settings,
+    /// What a doctor's requests brought to the sign-in check.
+    pub sightings: Arc<Sightings>,
+    /// Said to the operator once: somebody asks who may pass, and is no trusted proxy.
+    strangers: Once,
 }
 
 impl Door {
+    /// A door to this room.
+    pub fn new(identity: Arc<Identity>, settings: Settings) -> Self {
+        Self { identity, settings, sightings: Arc::default(), strangers: Once::new() }
+    }
+
     /// Whose request this is, by its cookies. Creates nothing.
     ///
     /// # Errors
@@ -60,13 +73,13 @@ fn routes() -> Vec<Route> {
         Route::json(Method::GET, "/healthz", Takes::Nothing, |d, r| Box::pin(health::healthz(d, r))),
         Route::json(Method::GET, "/readyz", Takes::Nothing, |d, r| Box::pin(health::readyz(d, r))),
     ];
-    api::routes().into_iter().chain(health).chain(pages::routes()).collect()
+    api::routes().into_iter().chain(authz::routes()).chain(health).chain(pages::routes()).collect()
 }
 
 #[cfg(test)]
 impl Door {
     /// A door to a room that knows nobody.
     fn unasked(public_url: &str) -> Self {
-        Self { identity: Arc::new(Identity::unasked()), settings: Settings::of(public_url) }
+        Self::new(Arc::new(Identity::unasked()), Settings::of(public_url))
     }
 }

@@ -36,6 +36,8 @@ pub struct Request {
     pub body: Bytes,
     /// The peer's address, or the one a trusted proxy vouches for.
     pub address: IpAddr,
+    /// Who is at the other end of the connection: the sender, or a proxy.
+    pub peer: IpAddr,
     /// Whether the person's side of the connection is TLS (ours, or a trusted proxy's).
     pub https: bool,
     /// The `{name}` segments of the route, decoded.
@@ -231,6 +233,7 @@ pub(super) mod tests {
             headers: HeaderMap::new(),
             body: Bytes::new(),
             address: IpAddr::from([127, 0, 0, 1]),
+            peer: IpAddr::from([127, 0, 0, 1]),
             https: false,
             params: Vec::new(),
         }

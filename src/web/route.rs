@@ -41,8 +41,22 @@ pub enum Takes {
     Json,
     /// Either of the two above.
     JsonOrForm,
+    /// Whatever comes is left unread, and any method will do: they are those of a request that a proxy asks about.
+    Unread,
     /// `application/merge-patch+json` (RFC 7396) or `application/json`.
     MergePatch,
+}
+
+/// What decides who asks, where a request changes something: whoever sends a header needs no rule about where it was
+/// sent from, since no other site's page can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// Cookies, or nothing.
+    Cookie,
+    /// A token if one was sent, and cookies otherwise.
+    CookieOrToken,
+    /// A header, whatever else was sent.
+    Header,
 }
 
 /// One row of the table.
@@ -52,6 +66,7 @@ pub struct Route {
     pub path: &'static str,
     pub kind: Kind,
     pub takes: Takes,
+    pub by: By,
     pub function: Function,
 }
 
@@ -59,12 +74,22 @@ impl Route {
     /// A route for people. `POST` takes a form.
     pub fn page(method: Method, path: &'static str, function: Function) -> Self {
         let takes = if method == Method::POST { Takes::Form } else { Takes::Nothing };
-        Self { method, path, kind: Kind::Page, takes, function }
+        Self { method, path, kind: Kind::Page, takes, by: By::Cookie, function }
+    }
+
+    /// A route for proxies that ask about another request.
+    pub fn check(path: &'static str, function: Function) -> Self {
+        Self::json(Method::GET, path, Takes::Unread, function)
     }
 
     /// A route for programs.
     pub fn json(method: Method, path: &'static str, takes: Takes, function: Function) -> Self {
-        Self { method, path, kind: Kind::Json, takes, function }
+        Self { method, path, kind: Kind::Json, takes, by: By::Cookie, function }
+    }
+
+    /// The same, where this decides who asks.
+    pub fn by(self, by: By) -> Self {
+        Self { by, ..self }
     }
 }
 
@@ -172,7 +197,7 @@ impl Node {
 
     fn answer(&self, method: &Method, params: Vec<(&'static str, String)>) -> Found<'_> {
         let method = if *method == Method::HEAD { &Method::GET } else { method };
-        match self.rows.iter().find(|row| row.route.method == *method) {
+        match self.rows.iter().find(|row| row.route.method == *method || row.route.takes == Takes::Unread) {
             Some(row) => Found::Row(row, params),
             None => Found::WrongMethod(self),
         }

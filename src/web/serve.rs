@@ -24,8 +24,8 @@ use warp::Filter as _;
 
 use super::accept::{self, Peer, Port};
 use super::request::Media;
-use super::route::{Found, Kind, Row, Table, Takes};
-use super::{Door, Problem, Reply, Request, Settings, forwarded, headers, origin, own_writes, reply};
+use super::route::{By, Found, Kind, Route, Row, Table, Takes};
+use super::{Door, Problem, Reply, Request, Settings, bearer, forwarded, headers, origin, own_writes, reply};
 use crate::error::Error;
 use crate::identity::SECURITY;
 use crate::limits;
@@ -96,7 +96,7 @@ fn service(
             Box::pin(async move {
                 let (caller, request) = &*taken;
                 let request = request.lock().take();
-                caller.answer(request.expect("warp answers a request once"), body).await
+                reply::leaving(caller.answer(request.expect("warp answers a request once"), body).await)
             })
         });
         TowerToHyperService::new(warp::service(filter)).call(wire)
@@ -124,10 +124,12 @@ impl Caller {
         B: Buf,
     {
         let begun = Instant::now();
+        let mut is_check = false;
         let (meters, mut reply) = match self.site.table.find(&request.method, &request.path) {
             _ if !names_one_host(&request) => (&self.site.table.stray, refusal(&request, &HOST)),
             Found::Row(row, params) => {
                 request.params = params;
+                is_check = row.route.takes == Takes::Unread;
                 (&row.meters, self.walk(row, &mut request, body).await)
             }
             Found::WrongMethod(node) => {
@@ -141,6 +143,9 @@ impl Caller {
             Found::Nothing => (&self.site.table.stray, refusal(&request, &MISSING)),
         };
         finish(&request, &mut reply, &self.site.door.settings);
+        if is_check {
+            reply.headers_mut().remove(header::STRICT_TRANSPORT_SECURITY);
+        }
         if request.method == Method::HEAD {
             let length = HeaderValue::from(reply.body().len());
             reply.headers_mut().insert(header::CONTENT_LENGTH, length);
@@ -157,6 +162,7 @@ impl Caller {
         let headers = std::mem::take(wire.headers_mut());
         Request {
             address: forwarded::address(peer, &headers, trusted),
+            peer: peer.to_canonical(),
             https: self.peer.tls || forwarded::is_https(peer, &headers, trusted),
             method: wire.method().clone(),
             version: wire.version(),
@@ -174,7 +180,10 @@ impl Caller {
         S: Stream<Item = Result<B, E>> + Send,
         B: Buf,
     {
-        let admitted = match self.admit(request, row.route.path) {
+        if row.route.takes == Takes::Unread {
+            return self.checked(row, request).await;
+        }
+        let admitted = match self.admit(request, &row.route) {
             Ok(()) if origin::changes(&request.method) => Box::pin(take_body(row, request, body)).await,
             other => other,
         };
@@ -189,6 +198,19 @@ impl Caller {
         }
         let reply = self.asked(row, request).await;
         own_writes::mark(door, request, reply)
+    }
+
+    /// What a proxy is answered that asks about another request, whose method and cookies these are. Nothing here
+    /// changes anything, whatever the method. What the proxy hands on is shown at another address: that one's transport
+    /// is not ours to bind.
+    async fn checked(&self, row: &Row, request: &Request) -> Reply {
+        let door = &self.site.door;
+        if own_writes::is_marked(door, request)
+            && let Err(error) = Box::pin(door.identity.catch_up()).await
+        {
+            return shown(request, row.route.kind, &Problem::of(error, row.route.path));
+        }
+        self.asked(row, request).await
     }
 
     /// What the route's function answers.
@@ -214,8 +236,13 @@ impl Caller {
     }
 
     /// Refuses what no route need see.
-    fn admit(&self, request: &Request, route: &str) -> Result<(), Problem> {
-        if origin::is_forbidden(request, &self.site.door.settings) {
+    fn admit(&self, request: &Request, Route { path: route, by, .. }: &Route) -> Result<(), Problem> {
+        let by_header = match by {
+            By::Cookie => false,
+            By::CookieOrToken => bearer::is_sent(request),
+            By::Header => true,
+        };
+        if !by_header && origin::is_forbidden(request, &self.site.door.settings) {
             let (method, address) = (&request.method, request.address);
             tracing::warn!(target: SECURITY, %method, route, %address, "a cross-site request was refused");
             return Err(self.site.foreign(request));
@@ -242,7 +269,7 @@ where
 fn finish(request: &Request, reply: &mut Reply, settings: &Settings) {
     headers::secure(reply.headers_mut(), settings);
     if reply.status() == StatusCode::UNAUTHORIZED {
-        reply.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
+        reply.headers_mut().entry(header::WWW_AUTHENTICATE).or_insert(CHALLENGE);
     }
     // of a length and chunks at once, hyper believes the chunks and shows us no length; what another reader on the way
     // took for the next request must not be read as one (RFC 9112, section 6.1)
@@ -317,7 +344,7 @@ fn wanted(takes: Takes) -> &'static str {
         Takes::Form => "Send application/x-www-form-urlencoded, not encoded further.",
         Takes::JsonOrForm => "Send application/json or application/x-www-form-urlencoded, not encoded further.",
         Takes::MergePatch => "Send application/merge-patch+json or application/json, not encoded further.",
-        Takes::Nothing | Takes::Json => "Send application/json, not encoded further.",
+        Takes::Nothing | Takes::Json | Takes::Unread => "Send application/json, not encoded further.",
     }
 }
 

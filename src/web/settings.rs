@@ -56,7 +56,7 @@ impl Settings {
             },
             marker_secs: marker_secs(config.cluster.max_staleness + config.cluster.stale_reads),
             domain: config.sessions.domain.clone(),
-            policy: headers::policy(&config.web.redirect_domains),
+            policy: headers::policy(if https { "https" } else { "http" }, &config.web.redirect_domains),
             redirect_domains: config.web.redirect_domains.clone(),
             trusted_proxies: config.web.trusted_proxies.clone(),
             signup: config.users.signup,

@@ -62,6 +62,15 @@ impl Node {
         node
     }
 
+    /// A new node with this file of settings, and these on top.
+    pub async fn with_file(toml: &str, settings: &[(&'static str, &str)]) -> Self {
+        let mut node = Self { token: None, ..Self::unopened("") };
+        node.settings = settings.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+        std::fs::write(node.dir.path().join("sojourn.toml"), toml).expect("it is written");
+        node.open().await;
+        node
+    }
+
     /// A new node that joins by this token, with these settings.
     pub async fn joining(token: &str, settings: &[(&'static str, String)], clock: Arc<ManualClock>) -> Self {
         let mut node = Self { settings: settings.to_vec(), clock, ..Self::unopened(token) };
@@ -106,7 +115,7 @@ impl Node {
             ("cluster.listen", "127.0.0.1:0".to_owned(), "--cluster-listen"),
         ];
         flags.extend(self.settings.iter().map(|(key, value)| (*key, value.clone(), "test")));
-        let file = File::IfPresent("/nonexistent/sojourn.toml".into());
+        let file = File::IfPresent(self.dir.path().join("sojourn.toml"));
         Config::load(&Sources { file, environment: Vec::new(), flags }).expect("the settings are sound")
     }
 

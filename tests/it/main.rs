@@ -4,12 +4,16 @@
 //! it and says so when it is missing, and `tests/all` installs it.
 
 mod account;
+mod admin;
 mod bad_input;
 mod browser;
+mod clients;
 mod clocks;
 mod cluster;
 mod concurrency;
 mod enumeration;
+mod forward_auth;
+mod fuzz;
 mod harness;
 mod headers;
 mod health;

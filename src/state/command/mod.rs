@@ -5,12 +5,19 @@
 //! something are run by the leader alone, as part of deciding, and only their effects travel on; those that read run on
 //! any node. The semantics are those of Redis 7.0, except where a session is concerned: see `sessions`.
 
+mod draw;
 mod glob;
+mod hash;
 mod keys;
 mod keyspace;
 mod number;
+mod packed;
 mod reply;
+mod score_range;
+mod script;
 mod sessions;
+mod set;
+mod sorted_set;
 mod strings;
 mod table;
 
@@ -19,12 +26,13 @@ use serde::{Deserialize, Serialize};
 
 pub use glob::matches;
 pub use keys::{Scan, in_order};
-pub use keyspace::{EVENTS, Held, Keyspace};
-pub use number::{parse_float, parse_int, show_float};
+pub use keyspace::{Held, Keyspace};
+pub use number::{parse_float, parse_int, show_double};
 pub use reply::{Answered, Reply, wrong};
+pub use sessions::rest;
 pub use table::{Access, Keys, Spec, find, names, unknown};
 
-use super::change::{Effect, Outcome};
+use super::change::Outcome;
 use super::decide::View;
 use super::key::Key;
 use super::{Change, Entries};
@@ -160,13 +168,4 @@ pub fn page(entries: &Entries, scope: &Scope, (scan, all): (&Scan, &[(u64, Vec<u
 /// The log index of the write that a key holds here; 0 when it holds nothing.
 pub fn version(entries: &Entries, scope: &Scope, raw: &[u8], now: Millis) -> u64 {
     Keyspace::new(&mut View::new(entries, now), scope).version(raw)
-}
-
-/// What a deadline that has come does.
-pub(super) fn expire(view: &mut View<'_>, keys: &[Key], effects: &mut Vec<Effect>) -> Outcome {
-    let mut ended = 0;
-    for key in keys {
-        ended += u64::from(keyspace::expire(view, key, effects));
-    }
-    Outcome::Ended(ended)
 }

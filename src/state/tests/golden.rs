@@ -107,9 +107,13 @@ fn changes_to_users_keep_their_numbers() {
         UserChange::SetDisabled { user: user(), disabled: true },
         UserChange::Approve { user: user() },
         UserChange::Delete { user: user() },
+        UserChange::SetGroups { user: user(), groups: vec!["g".into()] },
     ];
     let bytes: Vec<String> = numbered.iter().map(|change| hex(&codec::encode(change))).collect();
-    assert_eq!(bytes, ["010100", "01020175016800", "010301750166016c", "0104017501", "01050175", "01060175"]);
+    assert_eq!(
+        bytes,
+        ["010100", "01020175016800", "010301750166016c", "0104017501", "01050175", "01060175", "010a0175010167"]
+    );
 }
 
 /// The head, one block of entries and the end; the users' block between them is SQLite's own format.

@@ -51,6 +51,9 @@ struct Me {
     /// First and last name, or the address of those who gave none.
     name: String,
     email: String,
+    admin: bool,
+    /// Whether an admin has to approve them yet.
+    waits: bool,
 }
 
 impl Frame {
@@ -71,6 +74,7 @@ impl Frame {
 impl Me {
     fn of(user: &User) -> Self {
         let name = format!("{} {}", user.first_name, user.last_name).trim().to_owned();
-        Self { name: if name.is_empty() { user.email.clone() } else { name }, email: user.email.clone() }
+        let name = if name.is_empty() { user.email.clone() } else { name };
+        Self { name, email: user.email.clone(), admin: user.admin, waits: !user.approved }
     }
 }

@@ -5,6 +5,7 @@
 //! and carry no inline style, so that the content security policy can forbid both.
 
 mod account;
+mod admin;
 mod assets;
 pub mod error;
 mod frame;
@@ -13,6 +14,7 @@ mod landing;
 mod link;
 mod logout;
 mod next;
+pub mod refused;
 mod signin;
 mod signup;
 mod words;
@@ -51,6 +53,10 @@ pub fn routes() -> Vec<Route> {
         Route::page(POST, "/account/password", |door, request| Box::pin(account::change_password(door, request))),
         Route::page(POST, "/account/sessions/end-others", |door, request| Box::pin(account::end_others(door, request))),
         Route::page(POST, "/account/sessions/{handle}/end", |door, request| Box::pin(account::end(door, request))),
+        Route::page(GET, "/admin", |door, request| Box::pin(admin::show(door, request))),
+        Route::page(POST, "/admin/users/{id}/approve", |door, request| Box::pin(admin::approve(door, request))),
+        Route::page(POST, "/admin/users/{id}/disable", |door, request| Box::pin(admin::disable(door, request))),
+        Route::page(POST, "/admin/users/{id}/enable", |door, request| Box::pin(admin::enable(door, request))),
         Route::page(GET, "/link/{token}", |door, request| Box::pin(link::show(door, request))),
         Route::page(POST, "/link/{token}", |door, request| Box::pin(link::submit(door, request))),
         Route::page(GET, "/style.css", |door, request| Box::pin(assets::style(door, request))),
@@ -133,12 +139,32 @@ async fn owner(door: &Door, request: &Request) -> Result<Option<Visitor>> {
     Ok(Some(visitor).filter(|v| v.own && v.user.is_some()))
 }
 
+/// Our sign-in page for whoever wanted to go to this URL, which is kept in mind if it may be.
+pub(super) fn sign_in_for(settings: &Settings, url: &str) -> String {
+    let next = next::checked(url, allowed(settings)).unwrap_or_default();
+    format!("{}/login{}", settings.public_url, next::query(&next))
+}
+
+/// The same at a sign-in page that a proxy names, if that is somebody else's on an allowed domain.
+pub(super) fn named_sign_in_for(settings: &Settings, page: &str, url: &str) -> String {
+    let named = next::checked(page, allowed(settings)).filter(|page| page.contains("://"));
+    let others = named.filter(|page| !next::is_at(page, &settings.public_url));
+    match (others, next::checked(url, allowed(settings))) {
+        (None, _) => sign_in_for(settings, url),
+        (Some(page), None) => page,
+        (Some(page), Some(next)) => {
+            let mark = if page.contains('?') { '&' } else { '?' };
+            format!("{page}{mark}{}", next::query(&next).replacen("?next=", "rd=", 1))
+        }
+    }
+}
+
 /// To the sign-in page and, after it, to `path`.
 fn sign_in_first(path: &str) -> Result<Reply> {
     reply::redirect(&format!("/login{}", next::query(path)))
 }
 
-static TEMPLATES: [(&str, &str); 11] = [
+static TEMPLATES: [(&str, &str); 13] = [
     ("base.html", include_str!("../../../templates/base.html")),
     ("parts.html", include_str!("../../../templates/parts.html")),
     ("landing.html", include_str!("../../../templates/landing.html")),
@@ -149,6 +175,8 @@ static TEMPLATES: [(&str, &str); 11] = [
     ("logout.html", include_str!("../../../templates/logout.html")),
     ("link.html", include_str!("../../../templates/link.html")),
     ("error.html", include_str!("../../../templates/error.html")),
+    ("admin.html", include_str!("../../../templates/admin.html")),
+    ("refused.html", include_str!("../../../templates/refused.html")),
     ("closed.html", include_str!("../../../templates/closed.html")),
 ];
 

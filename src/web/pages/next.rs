@@ -66,7 +66,7 @@ fn is_own_path(next: &str) -> bool {
     false
 }
 
-/// An absolute address on our own origin, or by https on an allowed host.
+/// An absolute address on our own origin, or by https on an allowed host; by http only where we have no other.
 fn is_allowed_url(next: &str, allowed: Allowed<'_>) -> bool {
     let Some((scheme, authority)) = origin(next) else { return false };
     if !authority.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'[' | b']')) {
@@ -76,13 +76,25 @@ fn is_allowed_url(next: &str, allowed: Allowed<'_>) -> bool {
     if own.is_some_and(|(s, a)| s.eq_ignore_ascii_case(scheme) && a.eq_ignore_ascii_case(authority)) {
         return true;
     }
-    if !scheme.eq_ignore_ascii_case("https") {
+    let is_plain = scheme.eq_ignore_ascii_case("http");
+    // where we are reached by http, so are the others: a machine of one's own
+    if is_plain && own.is_none_or(|(own, _)| !own.eq_ignore_ascii_case("http")) {
         return false;
     }
     let authority = authority.to_ascii_lowercase();
-    let authority = authority.strip_suffix(":443").unwrap_or(&authority);
+    let authority = authority.strip_suffix(if is_plain { ":80" } else { ":443" }).unwrap_or(&authority);
+    if is_plain {
+        return allowed.domains.iter().any(|d| covers(d, authority));
+    }
     let own_host = own.map(|(_, a)| a.split(':').next().unwrap_or(a).to_ascii_lowercase());
     own_host.is_some_and(|host| host == authority) || allowed.domains.iter().any(|d| covers(d, authority))
+}
+
+/// Whether an address that was checked is at this origin.
+pub fn is_at(url: &str, public_url: &str) -> bool {
+    origin(url).zip(origin(public_url)).is_some_and(|((s, a), (scheme, authority))| {
+        s.eq_ignore_ascii_case(scheme) && a.eq_ignore_ascii_case(authority)
+    })
 }
 
 /// Scheme and authority of an address that spells out both.

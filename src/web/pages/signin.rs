@@ -9,11 +9,12 @@ use crate::error::Result;
 use crate::identity::SignIn;
 use crate::web::{Door, Reply, Request, reply};
 
-/// `GET /login`: `next` (where to go afterwards), `failed` (the form of the JSON door was refused), `done` (a one-time
+/// `GET /login`: `next` (where to go afterwards; `rd` as other servers call it), `failed` (the form of the JSON door was refused), `done` (a one-time
 /// link was spent), `made` (an account was made, and no session).
 pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
     let queries = request.queries()?;
-    let next = next::checked(queries.text("next")?, allowed(&door.settings)).unwrap_or_default();
+    let wanted = queries.text(if queries.has("next") { "next" } else { "rd" })?;
+    let next = next::checked(wanted, allowed(&door.settings)).unwrap_or_default();
     let visitor = door.visitor(request).await?;
     // Without the second cookie the account page sends people here: they must see the form.
     if visitor.user.is_some() && visitor.own {
