@@ -8,6 +8,7 @@ mod app;
 mod backup;
 mod cluster;
 mod config;
+mod doctor;
 mod failure;
 mod import;
 mod output;
@@ -111,6 +112,16 @@ goes over everything every few seconds, and hears of changes at once if the serv
     /// Settings: print, check
     #[command(subcommand, after_help = "Example:\n  sojourn config check --config sojourn.toml")]
     Config(config::Command),
+    /// Send forged headers through a proxy, and say which got through
+    #[command(after_help = "\
+Examples:
+  sojourn doctor https://app.example.com --token sjt_… --upstream 127.0.0.1:9000
+  sojourn doctor https://app.example.com/open
+
+With --upstream this command listens in place of the service: point the proxy at that address for the while. Without it, \
+the service has to echo what it gets. Run it on the machine of the node that the proxy asks, which tells what reached \
+the check. Exit status: 0 everything was stopped, 1 something got through or could not be seen.")]
+    Doctor(doctor::Doctor),
     /// Succeed if the node is ready
     #[command(after_help = "Example:\n  sojourn healthcheck --data /var/lib/sojourn || echo not ready")]
     Healthcheck {
@@ -159,6 +170,7 @@ impl Cli {
             Some(Command::Import(import)) => import.run(&common, out),
             Some(Command::Cluster(command)) => command.run(&common, out),
             Some(Command::Config(command)) => command.run(&common, out),
+            Some(Command::Doctor(doctor)) => doctor.run(&common, out),
             Some(Command::Healthcheck { json }) => healthcheck(&common, json, out),
             Some(Command::Backup(backup)) => backup.run(&common, out),
             Some(Command::Restore(restore)) => restore.run(&common, out),

@@ -173,6 +173,8 @@ impl Operator for Stub {
             Request::SessionShow { .. } => Response::Session(session(Some(serde_json::json!({"beers": 3})))),
             Request::SessionRevoke { .. } => Response::Ended { sessions: 1 },
             Request::SessionRevokeUser { .. } => Response::Ended { sessions: 4 },
+            Request::UserGroups { email, groups } => Response::User(Account { groups, ..account(&email) }),
+            Request::DoctorSeen { .. } => Response::Sightings(Vec::new()),
         };
         Box::pin(async { Ok(answer) })
     }
@@ -297,6 +299,7 @@ fn a_user_is_shown() {
     id        01890a5d
     created   2023-11-14 22:13:20Z
     password  argon2id
+    groups
     state     admin, approved
     ");
     assert_eq!(node.run(&["user", "show", "nobody@example.com"]), Err("user not found".into()));
@@ -325,10 +328,13 @@ fn users_are_changed_by_one_request_each() {
         ("enable", "enabled ada@example.com\n", Request::UserEnable { email: email() }),
         ("approve", "approved ada@example.com\n", Request::UserApprove { email: email() }),
         ("delete", "deleted ada@example.com\n", Request::UserDelete { email: email() }),
+        ("groups", "ada@example.com is in no group\n", Request::UserGroups { email: email(), groups: Vec::new() }),
     ] {
         assert_eq!(node.prints(&["user", word, "ada@example.com"]), shown);
         assert_eq!(node.asked(), asked);
     }
+    let shown = node.prints(&["user", "groups", "ada@example.com", "staff", "ops"]);
+    assert_eq!(shown, "ada@example.com is in staff, ops\n");
     let shown = node.prints(&["user", "link", "ada@example.com"]);
     assert_eq!(shown, "http://localhost:3000/link/abc\ngood once, until 2023-11-14 22:13:20Z\n");
     insta::assert_snapshot!(node.prints(&["user", "link", "nobody@example.com"]), @"

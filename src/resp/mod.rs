@@ -16,7 +16,7 @@ mod config;
 mod connection;
 mod conversation;
 mod events;
-mod frame;
+pub mod frame;
 mod guesses;
 mod info;
 mod inline;

@@ -7,7 +7,7 @@
 
 pub mod accept;
 pub mod api;
-mod authz;
+pub mod authz;
 mod bearer;
 mod credentials;
 pub mod form;

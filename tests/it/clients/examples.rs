@@ -94,7 +94,7 @@ impl Street {
     fn open() -> Self {
         let door = free_address();
         let place = place().with("SOJOURN_REDIS_LISTEN", &door).with("SOJOURN_SESSIONS_SECRETS", SECRET);
-        let node = place.start();
+        let home = place.start();
         let app = |name: &str, more: &[&str]| {
             let added = place.json(&[&["app", "add", name, "--prefix", "sess:"], more].concat());
             format!("redis://{name}:{}@{door}", added["password"].as_str().expect("it has a password"))
@@ -102,14 +102,15 @@ impl Street {
         let (express, flask) = (app("express", &["--may-sign-in"]), app("flask", &[]));
         let script = |name: &str| file(name).display().to_string();
         let python = installed().join("venv/bin/python").display().to_string();
+        let node = super::node().display().to_string();
         let go = installed().join("profile").display().to_string();
         Self {
-            express: Example::start(program("node", &[&script("express.cjs")]), &node, &express),
-            flask: Example::start(program(&python, &[&script("flask_app.py")]), &node, &flask),
-            go: Example::start(program(&go, &[]), &node, ""),
-            java: Example::start(program("java", &["-Xshare:auto", &script("Profile.java")]), &node, ""),
+            express: Example::start(program(&node, &[&script("express.cjs")]), &home, &express),
+            flask: Example::start(program(&python, &[&script("flask_app.py")]), &home, &flask),
+            go: Example::start(program(&go, &[]), &home, ""),
+            java: Example::start(program("java", &["-Xshare:auto", &script("Profile.java")]), &home, ""),
             _place: place,
-            node,
+            node: home,
         }
     }
 

@@ -236,6 +236,11 @@ impl Server {
     }
 }
 
+/// Node: the one of this machine, unless that was too old and another was installed along.
+fn node() -> PathBuf {
+    Some(installed().join("node_modules/.bin/node")).filter(|node| node.exists()).unwrap_or_else(|| "node".into())
+}
+
 /// How a client is run: by Node unless its first word says otherwise.
 fn command(client: &str) -> Command {
     let words: Vec<&str> = client.split(' ').collect();
@@ -243,7 +248,7 @@ fn command(client: &str) -> Command {
         venv if venv.starts_with("venv") => (Command::new(installed().join(venv).join("bin/python")), &words[1..]),
         program @ ("php" | "ruby") => (Command::new(program), &words[1..]),
         "go" => (Command::new(installed().join("redigo")), &words[2..]),
-        _ => (Command::new("node"), &words[..]),
+        _ => (Command::new(node()), &words[..]),
     };
     command.args(rest).env("NODE_PATH", installed().join("node_modules"));
     // nothing is left beside the scripts
