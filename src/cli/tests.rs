@@ -10,8 +10,8 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::control::protocol::{
-    Account, App, ClusterNode, Copied, Health, Imported, JoinToken, Link, LiveSession, Password, Purpose, Refused,
-    Role, Rotated, Status, Token,
+    Account, ClusterNode, Copied, Health, Imported, JoinToken, Link, LiveSession, Password, Purpose, Refused, Role,
+    Rotated, Status,
 };
 use crate::control::{Operator, Progress, Server};
 use crate::error::{Error, Result as RoomResult};
@@ -62,29 +62,6 @@ fn session(data: Option<serde_json::Value>) -> LiveSession {
 
 fn link() -> Link {
     Link { url: "http://localhost:3000/link/abc".into(), expires: THEN, purpose: Purpose::SetPassword }
-}
-
-fn app() -> App {
-    App {
-        name: "shop".into(),
-        prefix: "shop:".into(),
-        may_sign_in: true,
-        share: 50,
-        used_bytes: 2_048,
-        sees_sessions: false,
-        created_at: THEN,
-    }
-}
-
-fn token() -> Token {
-    Token {
-        id: "0199a1b2".into(),
-        name: "ci\u{1b}[31m".into(),
-        scopes: vec!["profile".into(), "sessions".into()],
-        created_at: THEN,
-        last_used: Some(THEN),
-        expires_at: None,
-    }
 }
 
 fn peer(id: u64, answers: bool) -> ClusterNode {
@@ -151,12 +128,14 @@ impl Operator for Stub {
                     .collect(),
             }),
             Request::AppAdd(_) | Request::AppRotate { .. } => {
-                Response::AppSecret { app: app(), password: Password("TheAppPassword".into()) }
+                Response::AppSecret { app: credentials::app(), password: Password("TheAppPassword".into()) }
             }
-            Request::AppList => Response::Apps(vec![app()]),
+            Request::AppList => Response::Apps(vec![credentials::app()]),
             Request::AppRemove { .. } | Request::TokenRemove { .. } => Response::Done,
-            Request::TokenAdd(_) => Response::TokenAdded { token: token(), secret: Password("sjt_TheToken".into()) },
-            Request::TokenList { .. } => Response::Tokens(vec![token()]),
+            Request::TokenAdd(_) => {
+                Response::TokenAdded { token: credentials::token(), secret: Password("sjt_TheToken".into()) }
+            }
+            Request::TokenList { .. } => Response::Tokens(vec![credentials::token()]),
             Request::CopyKeys(chunk) => Response::Copied(vec![Copied::Kept; chunk.keys.len()]),
             Request::ClusterStatus => Response::Cluster(vec![peer(11, true), peer(12, false)]),
             Request::ClusterToken { .. } => Response::Token(JoinToken("sojourn-join-abc".into())),

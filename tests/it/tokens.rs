@@ -325,6 +325,10 @@ async fn a_token_passes_a_proxy_and_one_of_another_make_is_the_services_own_affa
     assert_eq!((passed.status(), passed.headers().contains_key("remote-user")), (StatusCode::OK, true));
     assert_eq!(ask(&nobody, &other_scope).await.status(), StatusCode::FORBIDDEN);
     assert_eq!(ask(&nobody, "sjt_nonsense").await.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(ask(&nobody, "eyJhbGciOiJub25lIn0.e30.").await.status(), StatusCode::UNAUTHORIZED, "nobody is signed in");
+    assert_eq!(
+        ask(&nobody, "eyJhbGciOiJub25lIn0.e30.").await.status(),
+        StatusCode::UNAUTHORIZED,
+        "nobody is signed in"
+    );
     assert_eq!(ask(&ada, "eyJhbGciOiJub25lIn0.e30.").await.status(), StatusCode::OK, "the cookie decides");
 }

@@ -1,7 +1,30 @@
 //! Apps and tokens as operators see them.
 
 use super::*;
-use crate::control::protocol::{NewApp, NewToken};
+use crate::control::protocol::{App, NewApp, NewToken, Token};
+
+pub fn app() -> App {
+    App {
+        name: "shop".into(),
+        prefix: "shop:".into(),
+        may_sign_in: true,
+        share: 50,
+        used_bytes: 2_048,
+        sees_sessions: false,
+        created_at: THEN,
+    }
+}
+
+pub fn token() -> Token {
+    Token {
+        id: "0199a1b2".into(),
+        name: "ci\u{1b}[31m".into(),
+        scopes: vec!["profile".into(), "sessions".into()],
+        created_at: THEN,
+        last_used: Some(THEN),
+        expires_at: None,
+    }
+}
 
 #[test]
 fn an_app_is_added_and_its_password_stands_alone() {
