@@ -240,8 +240,8 @@ mod tests {
         let mut one = hub.subscriber(None);
         one.listen(By::Channel, &Bytes::from_static(b"news"));
         one.listen(By::Pattern, &Bytes::from_static(b"n*"));
-        hub.hear(1, &message(b"news", b"a"));
-        hub.hear(2, &message(b"other", b"b"));
+        hub.hear(1, 0, &message(b"news", b"a"));
+        hub.hear(2, 0, &message(b"other", b"b"));
         assert_eq!(one.try_next().map(|m| (m.pattern, m.payload)), Some((None, Bytes::from_static(b"a"))));
         assert_eq!(one.try_next().and_then(|m| m.pattern), Some(Bytes::from_static(b"n*")));
         assert_eq!(one.try_next(), None);
@@ -255,11 +255,11 @@ mod tests {
         let hub: Arc<Hub> = Arc::default();
         let mut app = hub.subscriber(Some(b"blog:".to_vec()));
         app.listen(By::Pattern, &Bytes::from_static(b"*"));
-        hub.hear(1, &message(b"__keyevent@0__:del", b"shop:1"));
-        hub.hear(1, &message(b"__keyspace@0__:shop:1", b"del"));
-        hub.hear(1, &message(b"__keyevent@0__:del", b"blog:1"));
-        hub.hear(1, &message(b"__keyspace@0__:blog:1", b"del"));
-        hub.hear(1, &message(b"chat", b"hello"));
+        hub.hear(1, 0, &message(b"__keyevent@0__:del", b"shop:1"));
+        hub.hear(1, 0, &message(b"__keyspace@0__:shop:1", b"del"));
+        hub.hear(1, 0, &message(b"__keyevent@0__:del", b"blog:1"));
+        hub.hear(1, 0, &message(b"__keyspace@0__:blog:1", b"del"));
+        hub.hear(1, 0, &message(b"chat", b"hello"));
         let heard: Vec<_> = std::iter::from_fn(|| app.try_next()).map(|m| m.channel).collect();
         assert_eq!(heard, [&b"__keyevent@0__:del"[..], b"__keyspace@0__:blog:1", b"chat"]);
     }
@@ -269,7 +269,7 @@ mod tests {
         let hub: Arc<Hub> = Arc::default();
         let mut slow = hub.subscriber(None);
         slow.listen(By::Channel, &Bytes::from_static(b"c"));
-        (0..=REDIS_HEARD_MAX).for_each(|n| hub.hear(n as u64, &message(b"c", b"x")));
+        (0..=REDIS_HEARD_MAX).for_each(|n| hub.hear(n as u64, 0, &message(b"c", b"x")));
         let mut heard = 0;
         while slow.next().await.is_some() {
             heard += 1;
