@@ -15,7 +15,7 @@ use super::link::LinkForm;
 use super::signin::SignInForm;
 use super::signup::{Closed, SignUpForm};
 use super::words::Moment;
-use super::{Refusal, Trouble, error, logout};
+use super::{Refusal, Trouble, error, logout, refused};
 use crate::error::Error;
 use crate::identity::{AppListed, LinkPurpose, Listed, User, Visitor};
 use crate::web::request::tests::{plain, with};
@@ -405,6 +405,10 @@ fn pages_to_look_at() {
     for (name, html) in pages("Ada") {
         let html = Regex::new(r#""/style\.css[^"]*""#).expect("a pattern").replace(&html, "\"style.css\"");
         std::fs::write(dir.join(format!("{name}.html")), html.as_ref()).expect("a page");
+    }
+    for (name, page) in [("waits", refused::waits(Some("ada@example.com"))), ("forbidden", refused::forbidden(None))] {
+        let html = refused::html(&Settings::of("http://localhost:3000"), &page).expect("a page");
+        std::fs::write(dir.join(format!("refused-{name}.html")), html).expect("a page");
     }
 }
 
