@@ -21,6 +21,9 @@ pub enum Error {
     /// The address or the password is wrong; deliberately not said which. HTTP 401.
     #[error("invalid credentials")]
     Credentials,
+    /// A token was shown, and is not good. HTTP 401.
+    #[error("the token is not good, or not any more")]
+    Token,
     /// Known, and not allowed. HTTP 403.
     #[error("{0}")]
     Forbidden(String),

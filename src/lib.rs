@@ -3,9 +3,10 @@
 //! *Doors translate, rooms decide, the log agrees, the state remembers.*
 //!
 //! # A tour
-//! A request comes in through a door ([`web`] for HTTP, [`control`] for commands on the same machine), which
-//! understands its dialect and nothing else. It asks [`identity`] in the words of people. Identity answers from
-//! [`state`], in memory and in SQLite, and wants changes through the [`log`]. [`raft`] is that log: its decider turns
+//! A request comes in through a door ([`web`] for HTTP, [`resp`] for apps that speak Redis, [`control`] for commands on
+//! the same machine), which understands its dialect and nothing else. It asks [`identity`] in the words of people, or
+//! [`keyspace`] in the words of Redis. Both answer from [`state`], in memory and in SQLite, and want changes through the
+//! [`log`]. [`raft`] is that log: its decider turns
 //! what is wanted (an `Op`) into what is remembered (a `Change`), once; redb keeps it, a majority agrees, every node
 //! applies it to its state. [`node`] wires all of this together.
 //!
@@ -16,12 +17,12 @@
 //! |---|---|---|
 //! | 5 | `main`, [`cli`] | `node`, `config`, the client of `control` |
 //! | 4 | [`node`] | everything below |
-//! | 3 doors | [`web`], [`control`] | `identity` (`web`), ground; never `state`, `raft`, each other |
-//! | 2 rooms | [`identity`]; beside it [`raft`] | `state`, `log`, ground |
+//! | 3 doors | [`web`], [`resp`], [`control`] | `identity`, `keyspace` (`resp`), ground; never `state`, `raft`, each other |
+//! | 2 rooms | [`identity`], [`keyspace`]; beside them [`raft`] | `state`, `log`, ground |
 //! | 1 cellar | [`state`], [`log`] | ground |
-//! | 0 ground | [`clock`] [`random`] [`config`] [`limits`] [`error`] [`trace`] [`planted`] | std and crates |
+//! | 0 ground | [`clock`] [`random`] [`config`] [`limits`] [`error`] [`listen`] [`trace`] [`planted`] | std and crates |
 //!
-//! One crate, one room: warp and minijinja only in `web`; openraft and redb only in `raft`; moka and rusqlite only in
+//! One crate, one room: warp and minijinja only in `web`; redis-protocol only in `resp`; openraft and redb only in `raft`; moka and rusqlite only in
 //! `state`; argon2 only in `identity/passwords.rs`; bincode only in `state/codec.rs`.
 //!
 //! # What always holds
@@ -47,12 +48,15 @@ pub mod config;
 pub mod control;
 pub mod error;
 pub mod identity;
+pub mod keyspace;
 pub mod limits;
+pub mod listen;
 pub mod log;
 pub mod node;
 pub mod planted;
 pub mod raft;
 pub mod random;
+pub mod resp;
 pub mod state;
 pub mod trace;
 pub mod web;

@@ -64,14 +64,95 @@ pub const REFUSAL_MAX: Duration = Duration::from_secs(1);
 /// How long a one-time link is good for.
 pub const LINK_LIFETIME: Duration = Duration::from_secs(3_600);
 
+// apps and tokens
+
+/// Most bytes of an app's name.
+pub const APP_NAME_MAX: usize = 64;
+/// Most tokens of one account: enough for every machine that somebody has, and a loop that makes them ends.
+pub const TOKENS_PER_USER_MAX: u32 = 50;
+/// Longest life of a token that has an end.
+pub const TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(3_650 * 86_400);
+
 // the Redis door
 
+/// Fewest bytes of `redis.password`: fewer can be guessed even at one try a second.
+pub const REDIS_PASSWORD_MIN: usize = 8;
 /// Most bytes of one value at the Redis door; a hash, a set or a sorted set counts as one. Larger ones would hold up
 /// the log for everybody.
 pub const REDIS_VALUE_MAX: usize = 1 << 20;
+/// Most bytes of one argument. One that is longer than a value may be is read all the same, so that its sender is told
+/// so; beyond this the connection is closed.
+pub const REDIS_BULK_MAX: usize = 2 << 20;
+/// Most arguments of one command: `clear()` of a session store deletes everything it found at once.
+pub const REDIS_ARGS_MAX: usize = 100_000;
+/// Most bytes of one command, and of commands that are queued in a `MULTI`.
+pub const REDIS_REQUEST_MAX: usize = 8 << 20;
+/// Most commands that are queued in a `MULTI`.
+pub const REDIS_QUEUED_MAX: usize = 10_000;
+/// Most arguments, and bytes of one, before `AUTH`: as Redis has it.
+pub const REDIS_UNKNOWN_ARGS_MAX: usize = 10;
+pub const REDIS_UNKNOWN_BULK_MAX: usize = 16 << 10;
+/// Most commands, and bytes, before `AUTH`: every client proves itself within its first few.
+pub const REDIS_UNKNOWN_COMMANDS_MAX: u32 = 100;
+/// How long a connection may take until `AUTH`.
+pub const REDIS_UNKNOWN_TIME: Duration = Duration::from_secs(10);
+/// Most connections that have not proved themselves; the next one is closed.
+pub const REDIS_UNKNOWN_MAX: usize = 1_000;
+/// Most bytes of a line of an inline command: as Redis has it.
+pub const REDIS_INLINE_MAX: usize = 64 << 10;
+/// Most commands that are taken from a connection before they are answered.
+pub const REDIS_TURN_MAX: usize = 1_024;
+/// Most bytes of one answer; a listing that is longer is asked for in parts.
+pub const REDIS_REPLY_MAX: usize = 64 << 20;
+/// How long a client may take to read what it is sent.
+pub const REDIS_WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a silent client's machine is asked whether it is there: as Redis has it.
+pub const REDIS_KEEP_ALIVE: Duration = Duration::from_secs(300);
+/// Most commands, and bytes of them, that are decided as one.
+pub const REDIS_LOT_MAX: usize = 128;
+pub const REDIS_LOT_BYTES: usize = 512 << 10;
+/// Most keys that a connection watches.
+pub const REDIS_WATCHED_MAX: usize = 10_000;
+/// Most channels and patterns that a connection listens to, and bytes of one name.
+pub const REDIS_CHANNELS_MAX: usize = 10_000;
+pub const REDIS_CHANNEL_BYTES_MAX: usize = 16 << 10;
+/// Most messages, and bytes of them, that wait for a subscriber; one that is further behind is cut off, as Redis does.
+pub const REDIS_HEARD_MAX: usize = 10_000;
+pub const REDIS_HEARD_BYTES: usize = 8 << 20;
+/// Most scripts that a node remembers, and bytes of them; the oldest is forgotten, and `EVAL` brings it again.
+pub const REDIS_SCRIPTS_MAX: usize = 1_000;
+pub const REDIS_SCRIPTS_BYTES: usize = 8 << 20;
+/// Most scripts that `SCRIPT LOAD` has all nodes remember, and bytes of them.
+pub const REDIS_LOADED_MAX: usize = 100;
+pub const REDIS_LOADED_BYTES: usize = 256 << 10;
+/// Most bytes of a client's name.
+pub const REDIS_NAME_MAX: usize = 256;
+/// Wrong passwords at the Redis door from one address (IPv6: /64) that cost nothing; from then on tries of that address
+/// are taken one after another, each after this long, and no more than so many wait.
+pub const REDIS_GUESSES_FREE: u32 = 10;
+pub const REDIS_GUESS_WAIT: Duration = Duration::from_secs(1);
+pub const REDIS_GUESSES_WAITING: u32 = 16;
+/// Most bytes that a script's machine may use: a value, and some copies of it.
+pub const SCRIPT_MEMORY_MAX: usize = 16 << 20;
+/// Most steps of a script; one is about an instruction. They are some tens of milliseconds.
+pub const SCRIPT_STEPS_MAX: u64 = 5_000_000;
+/// How long a script may take where it is decided: others wait meanwhile.
+pub const SCRIPT_TIME_MAX: Duration = Duration::from_millis(100);
+/// Most bytes that a script may write, about: they go into one record.
+pub const SCRIPT_WRITES_MAX: usize = 4 << 20;
 /// Most keys that are flushed in one step.
 pub const FLUSH_MAX: usize = 5_000;
 
+// events
+
+/// Most services that listen to events at once, on one node.
+pub const EVENT_LISTENERS_MAX: usize = 1_000;
+/// Events that are kept for whoever lost their connection: a few megabytes.
+pub const EVENTS_KEPT: usize = 10_000;
+/// Most events that a listener is handed at once.
+pub const EVENTS_AT_ONCE: usize = 256;
+/// How often a listener who hears nothing is shown that the connection lives.
+pub const EVENT_BEAT: Duration = Duration::from_secs(15);
 // services behind a proxy
 
 /// What requests hold by which `sojourn doctor` looks through a proxy.
@@ -97,7 +178,7 @@ pub const SECRET_BYTES_MIN: usize = 32;
 /// Most connections to the control socket at once; the next one waits.
 pub const CONTROL_CONNECTIONS_MAX: usize = 16;
 /// Most bytes of one request line on the control socket.
-pub const CONTROL_LINE_MAX: usize = 1 << 20;
+pub const CONTROL_LINE_MAX: usize = 2 << 20;
 /// Most bytes of one answer line that the command line accepts.
 pub const CONTROL_ANSWER_MAX: usize = 16 << 20;
 /// How long a connection to the control socket may stay silent between requests.
@@ -132,6 +213,9 @@ pub const ACCOUNT_TRIES: Tries = Tries { free: 10, wait_secs: 30, wait_max_secs:
 /// Wrong passwords from one address (IPv6: /64), for whichever accounts: an office behind one address has room, a list
 /// of stolen passwords has not.
 pub const ADDRESS_TRIES: Tries = Tries { free: 60, wait_secs: 10, wait_max_secs: 900, memory_secs: 900 };
+/// Wrong credentials of apps from one address. They cannot be guessed: this keeps a service that was given the wrong ones
+/// from filling the log.
+pub const APP_TRIES: Tries = Tries { free: 30, wait_secs: 10, wait_max_secs: 300, memory_secs: 900 };
 /// Sign-ups from one address.
 pub const SIGN_UP_TRIES: Tries = Tries { free: 60, wait_secs: 60, wait_max_secs: 3_600, memory_secs: 3_600 };
 /// Anonymous sessions begun from one address.

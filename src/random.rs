@@ -20,3 +20,8 @@ pub fn bytes<const N: usize>() -> [u8; N] {
 pub fn token<const N: usize>() -> String {
     URL_SAFE_NO_PAD.encode(bytes::<N>())
 }
+
+/// `N` random bytes in hexadecimal.
+pub fn hex<const N: usize>() -> String {
+    bytes::<N>().iter().map(|byte| format!("{byte:02x}")).collect()
+}

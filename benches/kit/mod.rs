@@ -14,5 +14,6 @@ pub mod figures;
 pub mod fill;
 pub mod load;
 pub mod node;
+pub mod redis;
 pub mod table;
 pub mod writes;

@@ -29,6 +29,9 @@ pub(super) struct Serve {
     /// Address where other nodes reach this one [default: 127.0.0.1:3001]
     #[arg(long, value_name = "ADDRESS")]
     cluster_listen: Option<String>,
+    /// Address of the Redis door, where apps keep their sessions [default: off]
+    #[arg(long, value_name = "ADDRESS")]
+    redis_listen: Option<String>,
     /// Join the cluster whose `sojourn cluster token` printed this; ignored once this node is a member
     #[arg(long, value_name = "TOKEN", conflicts_with = "join_file")]
     join: Option<String>,
@@ -46,6 +49,7 @@ impl Serve {
         let given = [
             (self.listen.is_some(), "--listen"),
             (self.cluster_listen.is_some(), "--cluster-listen"),
+            (self.redis_listen.is_some(), "--redis-listen"),
             (self.join.is_some(), "--join"),
             (self.join_file.is_some(), "--join-file"),
             (self.learner, "--learner"),
@@ -56,7 +60,8 @@ impl Serve {
     pub(super) fn flags(&self) -> impl Iterator<Item = (&'static str, String, &'static str)> {
         let web = self.listen.clone().map(|address| ("web.listen", address, "--listen"));
         let cluster = self.cluster_listen.clone().map(|address| ("cluster.listen", address, "--cluster-listen"));
-        web.into_iter().chain(cluster)
+        let redis = self.redis_listen.clone().map(|address| ("redis.listen", address, "--redis-listen"));
+        web.into_iter().chain(cluster).chain(redis)
     }
 
     /// How the node is to come to its cluster.
@@ -184,6 +189,9 @@ fn announce(node: &RunningNode) -> Result<(), Failure> {
     };
     if let Some(address) = node.metrics {
         info!(%address, "metrics");
+    }
+    if let Some(address) = node.redis {
+        info!(%address, "the Redis door");
     }
     info!(url = %node.public_url, address = %node.web, data = %node.data.display(), "ready");
     left

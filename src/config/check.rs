@@ -22,6 +22,7 @@ pub(super) fn together(config: &Config) -> Vec<Problem> {
         let what = format!("metrics.listen and web.listen are both \"{}\"", config.web.listen);
         problems.push(Problem::new(what, "metrics have a listener of their own; \"\" turns it off"));
     }
+    redis(config, &mut problems);
     if config.data.as_os_str().is_empty() {
         problems.push(Problem::new("data is empty", "name the directory that holds everything: data = \"data/node\""));
     }
@@ -43,6 +44,20 @@ fn cluster(config: &Config, problems: &mut Vec<Problem>) {
             problems
                 .push(Problem::new(what, "nodes speak to each other at an address of their own; \"\" turns it off"));
         }
+    }
+}
+
+/// The Redis door has an address of its own.
+fn redis(config: &Config, problems: &mut Vec<Problem>) {
+    let Some(listen) = config.redis.listen.filter(|listen| listen.port() != 0) else { return };
+    let others = [
+        ("web.listen", Some(config.web.listen)),
+        ("cluster.listen", config.cluster.listen),
+        ("metrics.listen", config.metrics.listen),
+    ];
+    for (name, _) in others.into_iter().filter(|(_, other)| *other == Some(listen)) {
+        let what = format!("redis.listen and {name} are both \"{listen}\"");
+        problems.push(Problem::new(what, "apps reach the Redis door at an address of its own; \"\" turns it off"));
     }
 }
 

@@ -50,6 +50,8 @@ pub struct Config {
     pub web: Web,
     /// How nodes agree.
     pub cluster: Cluster,
+    /// The Redis door.
+    pub redis: Redis,
     /// Sessions and their cookie.
     pub sessions: Sessions,
     /// Accounts.
@@ -73,7 +75,7 @@ pub struct Web {
     pub tls: Option<Tls>,
 }
 
-/// Files of the HTTP door's TLS, in PEM.
+/// Files of a door's TLS, in PEM.
 #[derive(Debug, Clone)]
 pub struct Tls {
     /// Certificate chain.
@@ -93,6 +95,30 @@ pub struct Cluster {
     pub max_staleness: Duration,
     /// How much longer it may be on a node that no leader answers.
     pub stale_reads: Duration,
+}
+
+/// The Redis door.
+#[derive(Debug, Clone)]
+pub struct Redis {
+    /// Where it listens; `None`: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// What opens everything; `None`: nothing does, but that this machine is let in if it alone can come.
+    pub password: Option<Secret>,
+    /// How long what an app deleted stays dead.
+    pub delete_guard: Duration,
+    /// What a read sees.
+    pub reads: Reads,
+    /// Both files or none.
+    pub tls: Option<Tls>,
+}
+
+/// What a read at the Redis door sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reads {
+    /// Every write that was acknowledged before it.
+    Fresh,
+    /// What this node holds, at most `max_staleness` old.
+    Local,
 }
 
 /// Sessions and their cookie.
@@ -208,6 +234,7 @@ impl Settings {
             access: read.rules("access"),
             web: web(&mut read),
             cluster: cluster(&mut read),
+            redis: redis(&mut read),
             sessions: sessions(&mut read),
             users: users(&mut read),
             metrics: Metrics { listen: read.address_if_any("metrics.listen") },
@@ -237,20 +264,33 @@ impl Settings {
     }
 }
 
-fn web(read: &mut read::Reader<'_>) -> Web {
-    let cert = read.path_if_any("web.tls_cert");
-    let key = read.path_if_any("web.tls_key");
+fn tls(read: &mut read::Reader<'_>, names: [&'static str; 2]) -> Option<Tls> {
+    let [cert, key] = names.map(|name| read.path_if_any(name));
     if cert.is_some() != key.is_some() {
-        let (set, missing) =
-            if cert.is_some() { ("web.tls_cert", "web.tls_key") } else { ("web.tls_key", "web.tls_cert") };
+        let (set, missing) = if cert.is_some() { (names[0], names[1]) } else { (names[1], names[0]) };
         let what = format!("{set} (from {}) is set and {missing} is not", read.source(set));
         read.problems.push(Problem::new(what, "TLS needs both"));
     }
+    cert.zip(key).map(|(cert, key)| Tls { cert, key })
+}
+
+fn redis(read: &mut read::Reader<'_>) -> Redis {
+    Redis {
+        listen: read.address_if_any("redis.listen"),
+        password: read.password_if_any("redis.password"),
+        delete_guard: read.duration("redis.delete_guard"),
+        reads: if read.text("redis.reads") == "local" { Reads::Local } else { Reads::Fresh },
+        tls: tls(read, ["redis.tls_cert", "redis.tls_key"]),
+    }
+}
+
+fn web(read: &mut read::Reader<'_>) -> Web {
+    let tls = tls(read, ["web.tls_cert", "web.tls_key"]);
     Web {
         listen: read.address("web.listen"),
         trusted_proxies: read.networks("web.trusted_proxies"),
         redirect_domains: read.hosts("web.redirect_domains"),
-        tls: cert.zip(key).map(|(cert, key)| Tls { cert, key }),
+        tls,
     }
 }
 

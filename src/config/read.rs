@@ -143,6 +143,17 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// A password, unless the setting is empty.
+    pub(super) fn password_if_any(&mut self, key: &str) -> Option<Secret> {
+        self.read(key, |_, v| match text(v)? {
+            "" => Ok(None),
+            short if short.len() < limits::REDIS_PASSWORD_MIN => {
+                Err("make one with `head -c 24 /dev/urandom | base64`".into())
+            }
+            password => Ok(Some(Secret::new(password))),
+        })
+    }
+
     pub(super) fn secrets(&mut self, key: &str) -> Vec<Secret> {
         self.read(key, |_, v| each(v, parse_secret))
     }

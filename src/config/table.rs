@@ -30,6 +30,8 @@ pub enum Kind {
     Secret,
     /// Several of them.
     Secrets,
+    /// What programs prove themselves with, or nothing; never printed; may be read from a file.
+    Password,
     /// `scheme://host[:port]`.
     Origin,
     /// An address to listen on.
@@ -65,7 +67,7 @@ pub enum Kind {
 impl Kind {
     /// Whether values must never be shown.
     pub fn is_secret(self) -> bool {
-        matches!(self, Self::Secret | Self::Secrets)
+        matches!(self, Self::Secret | Self::Secrets | Self::Password)
     }
 
     /// Whether the value is a list, which the environment writes with commas.
@@ -80,6 +82,7 @@ impl Kind {
             Self::Path => "the path of a file or directory".into(),
             Self::Secret => format!("a secret of at least {} bytes", limits::SECRET_BYTES_MIN),
             Self::Secrets => format!("a list of secrets of at least {} bytes each", limits::SECRET_BYTES_MIN),
+            Self::Password => format!("a password of at least {} bytes", limits::REDIS_PASSWORD_MIN),
             Self::Origin => r#"an origin such as "https://id.example.com" (http or https, no path)"#.into(),
             Self::Address => r#"an address with a port, such as "127.0.0.1:3000""#.into(),
             Self::AddressOrOff => r#"an address with a port, such as "127.0.0.1:3002", or "" for off"#.into(),
@@ -191,6 +194,44 @@ pub static SETTINGS: &[Setting] = &[
         default: r#""0s""#,
         kind: Kind::Duration(0, 3_600 * SECOND),
         meaning: "a node that no leader answers honours sessions this much longer; so long may revoked ones live there, too",
+    },
+    Setting {
+        key: "redis.listen",
+        default: r#""""#,
+        kind: Kind::AddressOrOff,
+        meaning: "address of the Redis door, where apps keep their sessions; empty: off",
+    },
+    Setting {
+        key: "redis.password",
+        default: r#""""#,
+        kind: Kind::Password,
+        meaning: "password of the Redis user \"default\", who sees everything; empty: everybody on this machine does, if it \
+                  listens there alone",
+    },
+    Setting {
+        key: "redis.delete_guard",
+        default: r#""10s""#,
+        kind: Kind::Duration(0, 3_600 * SECOND),
+        meaning: "how long no late write revives a session of express-session that an app deleted; 0s: it may at once",
+    },
+    Setting {
+        key: "redis.reads",
+        default: r#""fresh""#,
+        kind: Kind::Choice(&["fresh", "local"]),
+        meaning: "fresh: a read sees every write acknowledged before it, anywhere; local: it may be \
+                  cluster.max_staleness old, and asks nobody",
+    },
+    Setting {
+        key: "redis.tls_cert",
+        default: r#""""#,
+        kind: Kind::Path,
+        meaning: "PEM file with the certificate chain; together with tls_key the Redis door speaks TLS",
+    },
+    Setting {
+        key: "redis.tls_key",
+        default: r#""""#,
+        kind: Kind::Path,
+        meaning: "PEM file with the certificate's private key",
     },
     Setting {
         key: "sessions.cookie",

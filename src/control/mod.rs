@@ -7,6 +7,8 @@
 //! Deliberately absent: TCP, and any way to ask for a session id or a password hash.
 
 mod client;
+mod copied;
+mod credentials;
 mod place;
 pub mod protocol;
 mod server;

@@ -1,12 +1,14 @@
 //! Protocol: what a command may ask of a node, and what the node answers.
 //!
 //! Both sides are the same program, mostly of the same version; unknown fields are ignored so that the other cases fare
-//! well. Passwords travel towards the node only, and hide from `Debug`.
+//! well. Passwords of people travel towards the node only; whatever is secret hides from `Debug`.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::copied::{Copied, CopiedKey, Held, KeyChunk, Over, Raw};
+pub use super::credentials::{App, NewApp, NewToken, Token};
 use crate::clock::Millis;
 use crate::error::Error;
 
@@ -49,6 +51,22 @@ pub enum Request {
     SessionRevoke { id: String },
     /// End all sessions of a user. Answer: [`Response::Ended`].
     SessionRevokeUser { email: String },
+    /// Add an app. Answer: [`Response::AppSecret`].
+    AppAdd(NewApp),
+    /// All apps. Answer: [`Response::Apps`].
+    AppList,
+    /// Forget an app. Answer: [`Response::Done`].
+    AppRemove { name: String },
+    /// Give an app another password. Answer: [`Response::AppSecret`].
+    AppRotate { name: String },
+    /// Make a personal access token. Answer: [`Response::TokenAdded`].
+    TokenAdd(NewToken),
+    /// The tokens of a user. Answer: [`Response::Tokens`].
+    TokenList { email: String },
+    /// End a token. Answer: [`Response::Done`].
+    TokenRemove { id: String },
+    /// Write keys of another store. Answer: [`Response::Copied`].
+    CopyKeys(KeyChunk),
     /// The nodes of the cluster. Answer: [`Response::Cluster`].
     ClusterStatus,
     /// A token by which so many nodes may join for so long. Answer: [`Response::Token`].
@@ -84,7 +102,7 @@ pub struct NewAccount {
     pub password: Option<Password>,
 }
 
-/// A password on its way to the node.
+/// A password on its way to the node, or a secret that is shown once.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Password(pub String);
@@ -151,6 +169,20 @@ pub enum Response {
         next: Option<String>,
     },
     Session(LiveSession),
+    /// An app and its password, once.
+    AppSecret {
+        app: App,
+        password: Password,
+    },
+    Apps(Vec<App>),
+    /// A token and what to show for it, once.
+    TokenAdded {
+        token: Token,
+        secret: Password,
+    },
+    Tokens(Vec<Token>),
+    /// What came of each key, in order.
+    Copied(Vec<Copied>),
     Cluster(Vec<ClusterNode>),
     Token(JoinToken),
     Rotated(Rotated),
@@ -371,7 +403,7 @@ impl From<&Error> for Fault {
     fn from(error: &Error) -> Self {
         let kind = match error {
             Error::Malformed(_) => "malformed",
-            Error::NotSignedIn | Error::Credentials => "credentials",
+            Error::NotSignedIn | Error::Credentials | Error::Token => "credentials",
             Error::Forbidden(_) => "forbidden",
             Error::NotFound(_) => "not_found",
             Error::Conflict(_) => "conflict",

@@ -203,7 +203,7 @@ impl Identity {
     /// `NotFound`.
     pub async fn revoke_session(&self, name: &str) -> Result<()> {
         let found = self.session_named(name).await?;
-        self.log.submit(Op::End(vec![found.session.key])).await.map(|_| ())
+        self.log.submit(Op::Revoke(vec![found.session.key])).await.map(|_| ())
     }
 
     /// Ends all sessions of a user; answers how many.
@@ -231,7 +231,7 @@ impl Identity {
         let prefix = self.settings.sessions.prefix.clone().into_bytes();
         let collect = move || {
             let live = |(key, entry): (_, crate::state::Entry)| {
-                let live = entry.is_live(now) && entry.glance().is_some();
+                let live = entry.is_live(now) && (entry.glance().is_some() || entry.is_apps_session());
                 live.then(|| Session { sid: String::new(), key, entry })
             };
             let ours = |(key, _): &(crate::state::Key, _)| key.as_bytes().starts_with(&prefix);

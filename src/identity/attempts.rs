@@ -33,6 +33,14 @@ impl Identity {
         self.take("sign-up", client, vec![budget(limits::SIGN_UP_TRIES, address_key("signup", client))]).await
     }
 
+    /// Counts wrong credentials of an app from `client`.
+    ///
+    /// # Errors
+    /// `TooMany` when they have to wait.
+    pub(super) async fn count_wrong_app(&self, client: &Client) -> Result<()> {
+        self.take("app", client, vec![budget(limits::APP_TRIES, address_key("app", client))]).await
+    }
+
     /// What came of something that took a try: unchanged, but the try is given back when nothing was done.
     pub(super) async fn unless_done<T>(&self, outcome: Result<T>, tried: Vec<Key>) -> Result<T> {
         if matches!(outcome, Err(Error::NotDone(_) | Error::Full)) {

@@ -10,18 +10,24 @@ mod administration;
 pub mod agent;
 #[cfg(test)]
 mod alone;
+pub mod apps;
 mod attempts;
 mod beers;
 pub mod cookie;
 pub mod email;
+mod events;
 pub mod express;
 pub mod import;
+mod introspection;
 mod links;
 mod name;
 pub mod password_rules;
 pub mod passwords;
+mod registry;
 mod sessions;
 mod signin;
+mod token_text;
+mod tokens;
 mod touches;
 #[cfg(test)]
 mod unasked;
@@ -36,12 +42,16 @@ use crate::config;
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::state::{EndUser, Key, Op, Outcome, State, UserChange, UserRow};
-pub use crate::state::{Proof, User, UserOutcome};
+pub use crate::state::{Proof, Scopes, SessionEvent, Token, User, UserOutcome};
 pub use accounts::{Imported, NewAccount, SessionView};
 pub use administration::{Administered, AppListed, Found};
+pub use events::{Event, EventId, Events, Listening, News};
+pub use introspection::Introspected;
 pub use links::{LinkPurpose, OneTimeLink};
+pub use registry::{AppView, NewApp};
 pub use sessions::{Granted, Listed};
 pub use signin::{SignIn, SignUp};
+pub use tokens::{IssuedToken, WantedToken};
 pub use visitor::{Cookies, Session, Visitor};
 
 use access::{Rules, Target, Verdict};
@@ -72,6 +82,8 @@ pub struct Settings {
     pub secrets: Vec<Vec<u8>>,
     /// Threads that hash passwords.
     pub hash_threads: usize,
+    /// What the state tells of sessions.
+    pub events: Arc<Events>,
 }
 
 /// The room. Shared by all doors.
@@ -82,6 +94,7 @@ pub struct Identity {
     signer: Signer,
     hashes: HashPool,
     touches: Arc<Touches>,
+    events: Arc<Events>,
     rules: Rules,
     /// Whether the node is about to stop.
     is_closing: AtomicBool,
@@ -96,8 +109,9 @@ impl Identity {
         let signer = Signer::new(&settings.secrets);
         let hashes = HashPool::new(settings.hash_threads)?;
         let touches = Touches::start(log.clone());
+        let events = settings.events.clone();
         let rules = Rules::new(&settings.access);
-        Ok(Self { state, log, settings, signer, hashes, touches, rules, is_closing: AtomicBool::new(false) })
+        Ok(Self { state, log, settings, signer, hashes, touches, events, rules, is_closing: AtomicBool::new(false) })
     }
 
     /// Log time now.

@@ -262,7 +262,7 @@ impl Identity {
         let (user, _) = visitor.owner()?;
         let session = self.live_sessions_of(&user.id).into_iter().find(|session| handle(&session.key) == named);
         let session = session.ok_or(Error::NotFound("session"))?;
-        self.log.submit(Op::End(vec![session.key])).await.map(|_| ())
+        self.log.submit(Op::Revoke(vec![session.key])).await.map(|_| ())
     }
 
     /// Ends all of the visitor's sessions but this one; answers how many.

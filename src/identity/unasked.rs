@@ -63,6 +63,7 @@ impl Identity {
             public_url: config.public_url,
             secrets: vec![b"a secret for tests alone, 32 byte".to_vec()],
             hash_threads: 1,
+            events: Arc::default(),
         };
         Self::open(state, log, settings).expect("threads")
     }

@@ -14,9 +14,10 @@ use smallvec::SmallVec;
 use subtle::ConstantTimeEq as _;
 
 use super::cookie::Verified;
-use super::{Identity, User, express};
+use super::{Identity, Proof, User, express};
 use crate::clock::Millis;
 use crate::error::{Error, Result};
+use crate::limits;
 use crate::log::Belief;
 use crate::planted::{self, Bug};
 use crate::state::{Entry, Glance, Key, UserRow};
@@ -47,6 +48,8 @@ pub struct Visitor {
     pub session: Option<Session>,
     /// Who they are, if they signed in and may.
     pub user: Option<Arc<User>>,
+    /// Who an app says they are that may sign people in: good for what other services ask, and for no page of ours.
+    pub claimed: Option<Arc<User>>,
     /// Whether they also hold the second cookie; see [`Visitor::owner`].
     pub own: bool,
     /// Whether their cookie was signed with a secret that signs no more: the next write sets it anew.
@@ -54,6 +57,11 @@ pub struct Visitor {
 }
 
 impl Visitor {
+    /// Who they are, for a service that asks: whoever signed in, here or in an app that may sign people in.
+    pub fn whoever(&self) -> Option<&Arc<User>> {
+        self.user.as_ref().or(self.claimed.as_ref())
+    }
+
     /// Who they are and in which session.
     ///
     /// # Errors
@@ -111,13 +119,19 @@ impl Session {
     /// slack in the deadline is not promised to anybody.
     pub fn expires(&self) -> Millis {
         let deadline = self.entry.deadline();
-        let facts = self.glance();
-        if deadline >= facts.absolute { facts.absolute } else { deadline.saturating_sub(facts.slack_ms()) }
+        match self.entry.glance() {
+            Some(facts) if facts.is_apps() => deadline,
+            Some(facts) if deadline >= facts.absolute => facts.absolute,
+            Some(facts) => deadline.saturating_sub(facts.slack_ms()),
+            // one that an app keeps
+            None => deadline,
+        }
     }
 
-    /// The same in seconds from now, rounded down.
+    /// The same in seconds from now, rounded down; of one without an end, the longest that a session lasts.
     pub fn expires_in(&self, now: Millis) -> i64 {
-        (self.expires().max(now) - now).div_euclid(1_000)
+        let longest = i64::try_from(limits::LIFETIME_MAX.as_secs()).unwrap_or(i64::MAX);
+        (self.expires().max(now) - now).div_euclid(1_000).min(longest)
     }
 
     /// The app's members: all of the value but `cookie` and `passport`.
@@ -168,14 +182,22 @@ impl Identity {
             Look::Nothing => return Ok(Visitor::default()),
         };
         let facts = session.glance();
-        if facts.epoch().is_some() && row.as_ref().is_none_or(|row| row.user.disabled) {
+        let vouched_by = facts.epoch().map(|_| facts.proof());
+        let row = row.filter(|row| !row.user.disabled);
+        if vouched_by.is_some_and(|proof| !is_apps(proof)) && row.is_none() {
             return Ok(Visitor::default());
         }
         if facts.wants_touch(session.entry.deadline(), now) {
             self.touches.touch(&session.key);
         }
-        let own = row.is_some() && holds(facts.own(), &cookies.own);
-        Ok(Visitor { own, user: row.map(|row| row.user.clone()), session: Some(session), outdated })
+        let user = row.map(|row| row.user.clone());
+        let (user, claimed) = match vouched_by {
+            Some(Proof::App) => (None, user),
+            Some(Proof::Claim) => (None, None),
+            _ => (user, None),
+        };
+        let own = user.is_some() && holds(facts.own(), &cookies.own);
+        Ok(Visitor { own, user, claimed, session: Some(session), outdated })
     }
 
     /// The session as it stands, by what this node may believe: it reads first and asks afterwards how old that is. What
@@ -213,8 +235,12 @@ impl Identity {
         let key = self.session_key(sid);
         let generation = self.state.current();
         let Some(entry) = generation.entries.get(&key).filter(|entry| entry.is_live(now)) else { return Look::Nothing };
-        let Some(facts) = entry.glance() else { return Look::Nothing };
         let session = || Session { sid: sid.to_owned(), key, entry: entry.clone() };
+        let facts = match entry.glance() {
+            Some(facts) => facts,
+            None if entry.is_apps_session() => return Look::Session(session(), None),
+            None => return Look::Nothing,
+        };
         let Some((user, epoch)) = facts.user().zip(facts.epoch()) else { return Look::Session(session(), None) };
         if generation.entries.epoch(&user) != epoch {
             return Look::Nothing;
@@ -224,6 +250,11 @@ impl Identity {
             None => Look::Unread(session(), user.to_string()),
         }
     }
+}
+
+/// Whether an app said so, and nobody proved it to us.
+fn is_apps(proof: Proof) -> bool {
+    matches!(proof, Proof::App | Proof::Claim)
 }
 
 fn holds(digest: &[u8], own: &[&str]) -> bool {

@@ -6,6 +6,8 @@
 
 mod agreement;
 mod cluster;
+mod copying;
+mod credentials;
 mod directory;
 pub mod first_admin;
 mod joining;
@@ -28,12 +30,15 @@ use crate::config::{Config, Origin};
 use crate::control::protocol::Link;
 use crate::control::{self, Server};
 use crate::error::{Error, Result};
-use crate::identity::{self, Identity, passwords::HashPool};
-use crate::limits;
+use crate::identity::{self, Events, Identity, passwords::HashPool};
+use crate::keyspace::Keyspace;
 use crate::log::Log as _;
 use crate::raft::{self, Farewell, RaftLog};
+use crate::resp;
 use crate::state::{State, snapshot};
-use crate::web::{self, Door, Site, accept::Port};
+use crate::web::{self, Door, Sightings, Site, accept::Port};
+use crate::{limits, listen as listening};
+use copying::Copying;
 use directory::Directory;
 pub use joining::Joining;
 use operator::Desk;
@@ -48,6 +53,8 @@ pub struct RunningNode {
     pub web: SocketAddr,
     /// Where metrics are shown, if anywhere.
     pub metrics: Option<SocketAddr>,
+    /// Where the Redis door really listens, if it is open.
+    pub redis: Option<SocketAddr>,
     /// Where browsers reach it.
     pub public_url: Origin,
     /// Its data directory.
@@ -101,12 +108,36 @@ impl RunningNode {
             self.goes.store(true, Ordering::Relaxed);
             tokio::time::sleep(limits::GOING_NOTICE).await;
         }
+        self.identity.stop_telling();
         self.stop.send_replace(true);
         let drained = async { while self.doors.join_next().await.is_some() {} };
         if tokio::time::timeout(limits::DRAIN_TIMEOUT + Duration::from_secs(5), drained).await.is_err() {
             tracing::warn!("a door did not close in time");
         }
         self.log.shutdown().await;
+        Ok(())
+    }
+}
+
+/// Where a door listens, and how.
+type Way = (TcpSocket, Option<TlsAcceptor>);
+
+impl RunningNode {
+    /// Answers where it is noted what arrived through proxies.
+    fn open_web(&mut self, config: &Config, (socket, tls): Way) -> Result<Arc<Sightings>> {
+        let port = Port { tls, goes: self.goes.clone(), ..Port::plain(listen("web.listen", socket)?) };
+        let door = Door::new(self.identity.clone(), web::Settings::new(config));
+        let sightings = door.sightings.clone();
+        let (site, stop) = (Arc::new(Site::new(door)), self.stop.subscribe());
+        self.doors.spawn(async move { web::serve(site, port, stopped(stop)).await });
+        Ok(sightings)
+    }
+
+    fn open_redis(&mut self, config: &Config, (socket, tls): Way, keyspace: Arc<Keyspace>) -> Result<()> {
+        let port = resp::Port { listener: listen("redis.listen", socket)?, tls };
+        let door = Arc::new(resp::Door::new(self.identity.clone(), keyspace, resp::Settings::new(config)));
+        let stop = self.stop.subscribe();
+        self.doors.spawn(async move { resp::serve(door, port, stopped(stop)).await });
         Ok(())
     }
 }
@@ -125,9 +156,10 @@ pub async fn start(config: Config, joining: Joining) -> Result<RunningNode> {
 /// As [`start`].
 pub async fn start_with(mut config: Config, joining: Joining, clock: Arc<dyn Clock>) -> Result<RunningNode> {
     let started = Instant::now();
-    let tls = tls(&config)?;
+    let (tls, redis_tls) = tls(&config)?;
     let directory = Directory::open(&config.data)?;
     let web_socket = take("web.listen", config.web.listen)?;
+    let redis_socket = config.redis.listen.map(|address| take("redis.listen", address)).transpose()?;
     let metrics_listener = bind_if_any("metrics.listen", config.metrics.listen).await?;
     let peers = bind_if_any("cluster.listen", config.cluster.listen).await?;
     let address = |listener: &TcpListener| listener.local_addr().map_err(|e| Error::broken("listening", e));
@@ -149,12 +181,17 @@ pub async fn start_with(mut config: Config, joining: Joining, clock: Arc<dyn Clo
         join: joining.token,
         reader: joining.learner,
     };
+    let events: Arc<Events> = Arc::default();
+    // before the log is read, so that whoever comes back after a restart finds what they missed
+    state.tell(events.clone());
     let log = RaftLog::open(&config.data, state.clone(), clock, settings).await?;
     if log.is_newcomer() {
         joining::catch_up(&log).await?;
     }
     let secrets = agreement::reach(&log, &state, &config).await?;
-    let identity = Arc::new(open_identity(&config, (state.clone(), log.clone()), secrets)?);
+    let identity = Arc::new(open_identity(&config, (state.clone(), log.clone(), events), secrets)?);
+    let keyspace = Arc::new(Keyspace::open(state.clone(), log.clone(), config.redis.reads));
+    state.tell(keyspace.hub().clone());
     let first_admin = match log.is_alone() {
         true => first_admin::link(&identity, &config.data, &config.public_url).await?,
         // whoever founded the cluster was given it
@@ -164,6 +201,7 @@ pub async fn start_with(mut config: Config, joining: Joining, clock: Arc<dyn Clo
     let mut node = RunningNode {
         web,
         metrics: metrics_listener.as_ref().map(address).transpose()?,
+        redis: redis_socket.as_ref().map(|socket| socket.local_addr()).transpose().map_err(unlistened)?,
         public_url: config.public_url.clone(),
         data: config.data.clone(),
         first_admin,
@@ -175,19 +213,19 @@ pub async fn start_with(mut config: Config, joining: Joining, clock: Arc<dyn Clo
         doors: JoinSet::new(),
         _directory: directory,
     };
-    let port = Port { tls, goes: node.goes.clone(), ..Port::plain(listen("web.listen", web_socket)?) };
-    let door = Door::new(identity.clone(), web::Settings::new(&config));
-    let sightings = door.sightings.clone();
-    let site = Arc::new(Site::new(door));
-    let stop = node.stop.subscribe();
-    node.doors.spawn(async move { web::serve(site, port, stopped(stop)).await });
+    let sightings = node.open_web(&config, (web_socket, tls))?;
+    if let Some(socket) = redis_socket {
+        node.open_redis(&config, (socket, redis_tls), keyspace)?;
+    }
     let stop = node.stop.subscribe();
     node.doors.spawn(async move { web::metrics::keep_up(stopped(stop)).await });
     if let Some(listener) = metrics_listener {
         let stop = node.stop.subscribe();
         node.doors.spawn(async move { web::scrape::serve(Port::plain(listener), stopped(stop)).await });
     }
-    let desk: Arc<dyn control::Operator> = Arc::new(Desk { identity, log, sightings, data: config.data, started });
+    let copying = Copying { state, log: log.clone(), sessions: config.sessions.prefix };
+    let desk = Desk { identity, log, copying, sightings, data: config.data, started };
+    let desk: Arc<dyn control::Operator> = Arc::new(desk);
     let stop = node.stop.subscribe();
     node.doors.spawn(control.run(desk, stop));
     Ok(node)
@@ -201,8 +239,15 @@ pub fn check(config: &Config) -> Result<()> {
     tls(config).map(|_| ())
 }
 
-fn tls(config: &Config) -> Result<Option<TlsAcceptor>> {
-    config.web.tls.as_ref().map(|files| web::accept::tls(&files.cert, &files.key)).transpose()
+/// TLS of the HTTP door and of the Redis door.
+fn tls(config: &Config) -> Result<(Option<TlsAcceptor>, Option<TlsAcceptor>)> {
+    let web = config.web.tls.as_ref().map(|files| web::accept::tls(&files.cert, &files.key)).transpose()?;
+    let redis = config.redis.tls.as_ref().map(|files| listening::tls(&files.cert, &files.key, &[])).transpose()?;
+    Ok((web, redis))
+}
+
+fn unlistened(e: std::io::Error) -> Error {
+    Error::broken("listening", e)
 }
 
 async fn stopped(mut stop: watch::Receiver<bool>) {
@@ -264,7 +309,9 @@ async fn open_state(data: &Path) -> Result<Arc<State>> {
     Ok(Arc::new(state.map_err(|e| Error::Broken(format!("{e}\nhint: {}", raft::DAMAGE_HINT)))?))
 }
 
-fn open_identity(config: &Config, rooms: (Arc<State>, Arc<RaftLog>), secrets: Vec<Vec<u8>>) -> Result<Identity> {
+type Rooms = (Arc<State>, Arc<RaftLog>, Arc<Events>);
+
+fn open_identity(config: &Config, rooms: Rooms, secrets: Vec<Vec<u8>>) -> Result<Identity> {
     let settings = identity::Settings {
         sessions: config.sessions.clone(),
         users: config.users.clone(),
@@ -272,6 +319,7 @@ fn open_identity(config: &Config, rooms: (Arc<State>, Arc<RaftLog>), secrets: Ve
         public_url: config.public_url.clone(),
         secrets,
         hash_threads: HashPool::default_threads(),
+        events: rooms.2,
     };
     Identity::open(rooms.0, rooms.1, settings)
 }

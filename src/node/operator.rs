@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::cluster;
+use super::copying::Copying;
 use super::directory::half_backup;
+use super::{cluster, credentials};
 use crate::control::protocol::{
     self as told, Account, Health, ImportChunk, ImportFormat, Link, LiveSession, Purpose, Refused, Request, Response,
     Sighting, Status,
@@ -22,6 +23,7 @@ use crate::web::Sightings;
 pub struct Desk {
     pub identity: Arc<Identity>,
     pub log: Arc<RaftLog>,
+    pub copying: Copying,
     pub sightings: Arc<Sightings>,
     pub data: PathBuf,
     pub started: Instant,
@@ -42,6 +44,14 @@ impl control::Operator for Desk {
                 | Request::ClusterTransfer { .. }
                 | Request::ClusterRotateSecret
                 | Request::ClusterLeave => cluster::perform(&self.log, request).await,
+                Request::AppAdd(_)
+                | Request::AppList
+                | Request::AppRemove { .. }
+                | Request::AppRotate { .. }
+                | Request::TokenAdd(_)
+                | Request::TokenList { .. }
+                | Request::TokenRemove { .. } => credentials::perform(&self.identity, request).await,
+                Request::CopyKeys(chunk) => self.copying.write(chunk).await.map(Response::Copied),
                 Request::SessionList { .. }
                 | Request::SessionShow { .. }
                 | Request::SessionRevoke { .. }

@@ -5,6 +5,7 @@
 
 mod decider;
 mod desk;
+mod expiry;
 mod farewell;
 mod files;
 mod freshness;

@@ -28,7 +28,7 @@ use super::peers::{door, tls};
 use super::secrets::Secrets;
 use super::types::{Member, NodeId, StoredMembership};
 use super::wiring::{Core, Wires, wires};
-use super::{Raft, RaftLog, blocking, files, rotation, upkeep};
+use super::{Raft, RaftLog, blocking, expiry, files, rotation, upkeep};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::planted::{self, Bug};
@@ -161,6 +161,7 @@ fn look_after(log: &Arc<RaftLog>) {
     tokio::spawn(upkeep::keep_up(Arc::downgrade(log)));
     tokio::spawn(upkeep::keep_watch(Arc::downgrade(log)));
     tokio::spawn(rotation::keep_turning(Arc::downgrade(log)));
+    tokio::spawn(expiry::keep_expiring(Arc::downgrade(log)));
 }
 
 /// A node that is the only voter leads before it answers anybody. Answers whether it is.

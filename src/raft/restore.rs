@@ -1,7 +1,7 @@
 //! Restore: a new cluster of one, made of a backup.
 //!
-//! The new cluster has ids of its own, so that a node of the old one is refused. Sessions end unless they are to be
-//! kept, because nobody knows who had the backup meanwhile; epochs and settings stay.
+//! The new cluster has ids of its own, so that a node of the old one is refused. Sessions and tokens end unless they are
+//! to be kept, because nobody knows who had the backup meanwhile; epochs and settings stay.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -39,6 +39,7 @@ pub fn restore(file: &Path, dir: &Path, keep: Keep) -> Result<()> {
     let last = records.last().map_or(head.index, |(index, _)| *index).max(generation.users.applied());
     if keep == Keep::NoSessions {
         generation.entries.remove_sessions();
+        generation.users.remove_tokens().map_err(named)?;
     }
 
     // the new cluster has a secret of its own

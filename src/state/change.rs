@@ -17,6 +17,7 @@ use super::command::{Commands, Reply};
 use super::entry::Entry;
 use super::facts::Proof;
 use super::key::Key;
+use super::token::Token;
 use crate::clock::Millis;
 
 /// What one log entry carries.
@@ -118,6 +119,8 @@ pub enum Op {
     Commands(Box<Commands>),
     /// Forget those of these keys whose deadline has come, and tell whoever listens.
     Expire(Vec<Key>),
+    /// End these sessions from elsewhere: the same as [`Op::End`], and told as something else.
+    Revoke(Vec<Key>),
 }
 
 /// What a key holds for ever, before and after. `None` is nothing.
@@ -302,6 +305,12 @@ pub enum UserChange {
     SpendLink { digest: [u8; 32], user: String, hash: String, now: Millis },
     /// Spend a link that makes the first admin.
     SpendAdminLink { digest: [u8; 32], user: NewUser, now: Millis },
+    /// Add a token to a user who may come in and has fewer than `max`; `TooMany` when they have as many.
+    AddToken { token: Box<Token>, max: u32 },
+    /// End a token, of this user if one is named.
+    DeleteToken { id: String, user: Option<String> },
+    /// Note the days on which tokens (ids) were used.
+    TouchTokens(Vec<(String, Millis)>),
     /// Be in these groups and no others.
     SetGroups { user: String, groups: Vec<String> },
 }
@@ -321,6 +330,8 @@ pub enum UserOutcome {
     Spent,
     /// There is an admin already.
     AdminExists,
+    /// They have as many as anybody may.
+    TooMany,
 }
 
 impl fmt::Debug for Op {
@@ -340,6 +351,7 @@ impl fmt::Debug for Op {
             Self::Use(_) => "Use",
             Self::Commands(_) => "Commands",
             Self::Expire(_) => "Expire",
+            Self::Revoke(_) => "Revoke",
         })
     }
 }
@@ -384,6 +396,9 @@ impl fmt::Debug for UserChange {
             Self::AddLink { .. } => "AddLink",
             Self::SpendLink { .. } => "SpendLink",
             Self::SpendAdminLink { .. } => "SpendAdminLink",
+            Self::AddToken { .. } => "AddToken",
+            Self::DeleteToken { .. } => "DeleteToken",
+            Self::TouchTokens(_) => "TouchTokens",
             Self::SetGroups { .. } => "SetGroups",
         })
     }

@@ -5,6 +5,8 @@
 //! applied. Ops of one batch are decided one after another, each seeing what the earlier ones will do.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -15,6 +17,7 @@ use super::entry::{Entry, NEVER};
 use super::facts::{Facts, Signed};
 use super::json;
 use super::key::Key;
+use super::told;
 use crate::clock::Millis;
 use crate::planted::{self, Bug};
 
@@ -30,6 +33,9 @@ const ALL: u64 = 100;
 /// counted is refused; counts that there are go on.
 const WITH_RESERVE: u64 = 105;
 
+/// Says how long deciding takes already.
+pub type Stopwatch = Arc<dyn Fn() -> Duration + Send + Sync>;
+
 /// What deciding sees: applied entries, and on top what earlier Ops of the batch will do to them.
 pub struct View<'a> {
     entries: &'a Entries,
@@ -37,17 +43,28 @@ pub struct View<'a> {
     /// By how many bytes the pending ones will change what is used.
     grown: i64,
     now: Millis,
+    /// For what would take too long otherwise.
+    stopwatch: Option<Stopwatch>,
 }
 
 impl<'a> View<'a> {
     /// The entries as applied, at log time `now`.
     pub fn new(entries: &'a Entries, now: Millis) -> Self {
-        Self { entries, pending: HashMap::new(), grown: 0, now }
+        Self { entries, pending: HashMap::new(), grown: 0, now, stopwatch: None }
     }
 
     /// The same, while `bytes` are decided already and not applied yet.
     pub fn beside(self, bytes: u64) -> Self {
         Self { grown: self.grown.saturating_add_unsigned(bytes), ..self }
+    }
+
+    /// The same, where scripts are bounded in time.
+    pub fn timed(self, stopwatch: Stopwatch) -> Self {
+        Self { stopwatch: Some(stopwatch), ..self }
+    }
+
+    pub(super) fn stopwatch(&self) -> Option<Stopwatch> {
+        self.stopwatch.clone()
     }
 
     fn entry(&self, key: &Key) -> Option<Entry> {
@@ -104,6 +121,15 @@ impl<'a> View<'a> {
         let facts = entry.facts()?;
         let current = facts.signed.as_ref().is_none_or(|signed| signed.epoch == self.epoch(&signed.user));
         current.then_some((entry, facts))
+    }
+
+    /// The same, or a session that an app keeps without facts: a JSON object.
+    fn session_or_apps(&self, key: &Key) -> Option<(Entry, Option<Facts>)> {
+        let entry = self.live(key)?;
+        if entry.is_apps_session() {
+            return Some((entry, None));
+        }
+        self.session(key).map(|(entry, facts)| (entry, Some(facts)))
     }
 
     /// The session epoch of a user.
@@ -168,7 +194,7 @@ pub fn claim(op: &Op, entries: &Entries, now: Millis) -> Claim {
             keys
         }
         Op::Edit(edit) => vec![edit.key.clone()],
-        Op::Touch(keys) | Op::End(keys) => keys.clone(),
+        Op::Touch(keys) | Op::End(keys) | Op::Revoke(keys) => keys.clone(),
         Op::EndUser(end) | Op::User { end: Some(end), .. } => keys_of_user(&end.user, entries, now),
         Op::Try(budgets) => budgets.iter().map(|b| b.key.clone()).collect(),
         Op::Forgive(forgiven) => forgiven.all.iter().chain(&forgiven.one).cloned().collect(),
@@ -194,7 +220,7 @@ pub fn decide(view: &mut View<'_>, op: &Op) -> (Change, Outcome) {
         Op::Begin(begin) => begin_session(view, begin, &mut change.effects),
         Op::Edit(edit) => edit_session(view, edit, &mut change.effects),
         Op::Touch(keys) => touch(view, keys, &mut change.effects),
-        Op::End(keys) => end(view, keys, &mut change.effects),
+        Op::End(keys) | Op::Revoke(keys) => end(view, keys, &mut change.effects),
         Op::EndUser(target) => end_user(view, target, &mut change.effects),
         Op::Try(budgets) => try_all(view, budgets, &mut change.effects),
         Op::Forgive(forgiven) => forgive(view, forgiven, &mut change.effects),
@@ -229,10 +255,11 @@ pub fn decide(view: &mut View<'_>, op: &Op) -> (Change, Outcome) {
             return (change, outcome);
         }
         Op::Expire(keys) => {
-            let outcome = command::expire(view, keys, &mut change.effects);
+            let outcome = told::expire(view, keys, &mut change.effects);
             return (change, outcome);
         }
     };
+    told::of(view, op, &mut change.effects);
     change.effects.iter().for_each(|effect| view.note(effect));
     (change, outcome)
 }
@@ -265,7 +292,8 @@ fn begin_session(view: &View<'_>, begin: &Begin, effects: &mut Vec<Effect>) -> O
     }
     if let Some(signed) = &begin.signed {
         let mut others = view.sessions_of(&signed.user);
-        others.retain(|(key, _)| Some(key) != begin.replaces.as_ref());
+        // those that apps keep are the apps' affair
+        others.retain(|(key, facts)| Some(key) != begin.replaces.as_ref() && !facts.is_apps());
         others.sort_by_key(|(_, facts)| facts.begun);
         let room = begin.per_user_max.max(1) as usize - 1;
         let surplus = others.len().saturating_sub(room);
@@ -292,16 +320,22 @@ fn facts_of(begin: &Begin, now: Millis) -> Facts {
 }
 
 fn edit_session(view: &View<'_>, edit: &Edit, effects: &mut Vec<Effect>) -> Outcome {
-    let Some((entry, facts)) = view.session(&edit.key) else { return Outcome::Gone };
+    let Some((entry, facts)) = view.session_or_apps(&edit.key) else { return Outcome::Gone };
     let Some(value) = json::edited(entry.value(), &edit.merge, &edit.add) else { return Outcome::BadValue };
     if value.len() as u64 > edit.value_max {
         return Outcome::BadValue;
     }
-    if value.len() > entry.value().len() && view.is_full(share(facts.signed.is_some())) {
+    let is_signed = facts.as_ref().is_some_and(|facts| facts.signed.is_some());
+    if value.len() > entry.value().len() && view.is_full(share(is_signed)) {
         return Outcome::Full;
     }
-    let deadline = entry.deadline().max(facts.slid(view.now));
-    let changed = Entry::session(&facts, value.as_bytes(), deadline, view.now);
+    let changed = match facts {
+        Some(facts) => {
+            let deadline = entry.deadline().max(facts.slid(view.now));
+            Entry::session(&facts, value.as_bytes(), deadline, view.now)
+        }
+        None => Entry::plain(value.as_bytes(), entry.deadline(), view.now),
+    };
     effects.push(Effect::Put(edit.key.clone(), changed.clone()));
     Outcome::Session(changed)
 }
@@ -320,19 +354,28 @@ fn touch(view: &View<'_>, keys: &[Key], effects: &mut Vec<Effect>) -> Outcome {
 fn end(view: &View<'_>, keys: &[Key], effects: &mut Vec<Effect>) -> Outcome {
     let before = effects.len();
     for key in keys {
-        if let Some(facts) = view.live(key).and_then(|entry| entry.facts()) {
-            effects.push(bury(key.clone(), &facts, view.now));
-        }
+        let Some(entry) = view.live(key) else { continue };
+        let last = match entry.glance() {
+            Some(facts) => facts.absolute,
+            None if entry.is_apps_session() => entry.deadline(),
+            None => continue,
+        };
+        effects.push(bury_until(key.clone(), last, view.now));
     }
     Outcome::Ended((effects.len() - before) as u64)
 }
 
 /// A tombstone that lasts as long as the session could have: no late write brings it back.
 fn bury(key: Key, facts: &Facts, now: Millis) -> Effect {
+    bury_until(key, facts.absolute, now)
+}
+
+/// The same of a session that could have lasted until then, as far as that is an end.
+fn bury_until(key: Key, last: Millis, now: Millis) -> Effect {
     if planted::has(Bug::DropTombstone) {
         return Effect::Remove(key);
     }
-    Effect::Put(key, Entry::dead(facts.absolute, now))
+    Effect::Put(key, Entry::dead(command::rest(last, now), now))
 }
 
 fn end_user(view: &View<'_>, target: &EndUser, effects: &mut Vec<Effect>) -> Outcome {

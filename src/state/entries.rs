@@ -16,6 +16,7 @@ use moka::notification::RemovalCause;
 use moka::sync::Cache;
 
 use super::app::AppRecord;
+use super::deadlines::Deadlines;
 use super::entry::{Entry, NEVER};
 use super::epochs::Epochs;
 use super::index::UserIndex;
@@ -42,6 +43,7 @@ pub struct Entries {
     index: Arc<UserIndex>,
     epochs: Epochs,
     shares: Arc<Shares>,
+    deadlines: Deadlines,
     used: Arc<AtomicU64>,
     as_of: Arc<AtomicI64>,
     /// Ends the sweeper when it goes.
@@ -80,6 +82,7 @@ impl Entries {
             index,
             epochs: Epochs::default(),
             shares,
+            deadlines: Deadlines::default(),
             used,
             as_of,
             _alive: alive,
@@ -124,6 +127,7 @@ impl Entries {
 
     fn insert(&self, name: Name, entry: Entry) {
         self.as_of.fetch_max(entry.stamp(), Ordering::Relaxed);
+        self.deadlines.come(name, entry.deadline(), || self.cache.get(&name).map(|held| held.deadline()));
         self.used.fetch_add(cost(&entry), Ordering::Relaxed);
         self.shares.add(entry.key(), cost(&entry));
         self.index.add(name, &entry);
@@ -147,9 +151,28 @@ impl Entries {
         }
     }
 
+    /// The keys whose deadlines have come by `now`, at most `max`; each once. From the first call on they are kept in
+    /// order, until [`watch_no_deadlines`](Self::watch_no_deadlines).
+    pub fn due(&self, now: Millis, max: usize) -> Vec<Key> {
+        let all = || self.cache.iter().map(|(name, entry)| (*name, entry.deadline())).collect();
+        let names = self.deadlines.due((now, max), all, |name| self.cache.get(&name).map(|entry| entry.deadline()));
+        names.into_iter().filter_map(|name| self.cache.get(&name)).map(|entry| Key::new(entry.key())).collect()
+    }
+
+    /// Nobody asks for them any more.
+    pub fn watch_no_deadlines(&self) {
+        self.deadlines.forget();
+    }
+
     /// How often apps have been added, changed or removed: whoever remembers one looks again when this is another.
     pub fn apps_changed(&self) -> u64 {
         self.shares.changed()
+    }
+
+    /// The apps that there are, in no particular order. Looks at everything that is held.
+    pub fn apps(&self) -> Vec<AppRecord> {
+        let apps = self.held().filter(|entry| entry.key().starts_with(key::APP.as_bytes()));
+        apps.filter_map(|entry| AppRecord::read(entry.value())).collect()
     }
 
     /// Bytes in use by the app with this prefix, as `memory_max` counts them; 0 when there is none.

@@ -174,6 +174,11 @@ impl Entry {
         Glance::of(&self.0[from..from + self.facts_len()])
     }
 
+    /// Whether this may be a session that an app keeps, which names nobody: a JSON object without facts.
+    pub fn is_apps_session(&self) -> bool {
+        self.kind() == Kind::Plain && self.value().first() == Some(&b'{')
+    }
+
     /// Whether this is a session that somebody signed in to.
     pub fn is_signed(&self) -> bool {
         self.glance().is_some_and(|glance| glance.epoch().is_some())

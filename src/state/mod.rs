@@ -10,6 +10,7 @@ pub mod change;
 mod claims;
 pub mod codec;
 pub mod command;
+mod deadlines;
 pub mod decide;
 pub mod entries;
 pub mod entry;
@@ -23,6 +24,9 @@ mod name;
 mod rows;
 mod shares;
 pub mod snapshot;
+pub mod token;
+mod token_rows;
+pub mod told;
 pub mod user;
 mod user_changes;
 mod user_rows;
@@ -33,7 +37,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 
 pub use app::AppRecord;
 pub use change::{
@@ -47,6 +51,7 @@ pub use entry::{Entry, NEVER};
 pub use facts::{Facts, Glance, Proof, Signed, UserId};
 pub use json::edited;
 pub use key::Key;
+pub use token::{Scopes, Token};
 pub use user::{Memo, User, UserRow};
 pub use users::Users;
 
@@ -66,13 +71,13 @@ pub struct State {
     dir: PathBuf,
     current: ArcSwap<Generation>,
     stamp: AtomicI64,
-    listener: ArcSwapOption<Box<dyn Listener>>,
+    listeners: ArcSwap<Vec<Arc<dyn Listener>>>,
 }
 
 /// Whoever is told what records tell.
 pub trait Listener: Send + Sync + 'static {
-    /// Called as the record at `index` is applied, in the order of the log; must not wait.
-    fn hear(&self, index: u64, told: &Told);
+    /// Called as the record at `index` is applied, which was decided at `stamp`, in the order of the log; must not wait.
+    fn hear(&self, index: u64, stamp: Millis, told: &Told);
 }
 
 impl State {
@@ -89,13 +94,13 @@ impl State {
             dir: dir.to_owned(),
             current: ArcSwap::from_pointee(generation),
             stamp: AtomicI64::new(0),
-            listener: ArcSwapOption::empty(),
+            listeners: ArcSwap::default(),
         })
     }
 
-    /// Has everything told to `listener` from now on, and to nobody else.
-    pub fn tell(&self, listener: Box<dyn Listener>) {
-        self.listener.store(Some(Arc::new(listener)));
+    /// Has everything told to `listener`, too, from now on.
+    pub fn tell(&self, listener: Arc<dyn Listener>) {
+        self.listeners.rcu(|held| held.iter().chain([&listener]).cloned().collect::<Vec<_>>());
     }
 
     /// The generation to read from. Keep it for as long as one answer is being made, and no longer.
@@ -116,6 +121,12 @@ impl State {
     /// The session epoch of a user.
     pub fn epoch(&self, user: &str, now: Millis) -> u64 {
         epoch_of(self.live(&Key::epoch(user), now))
+    }
+
+    /// Changes whenever an app was added, changed or removed: whoever remembers one looks again.
+    pub fn apps_changed(&self) -> u64 {
+        let generation = self.current.load();
+        generation.number << 40 | generation.entries.apps_changed()
     }
 
     /// Log time of the last record applied; 0 before the first.
@@ -139,7 +150,9 @@ impl State {
                 match effect {
                     Effect::Put(key, entry) => generation.entries.put(key, entry, *index),
                     Effect::Remove(key) => generation.entries.remove(key),
-                    Effect::Tell(told) => self.listener.load().iter().for_each(|l| l.hear(*index, told)),
+                    Effect::Tell(told) => {
+                        self.listeners.load().iter().for_each(|l| l.hear(*index, record.stamp, told));
+                    }
                 }
             }
         }

@@ -1,13 +1,14 @@
 //! What a change to users does to the database: one function, deterministic, inside the caller's transaction.
 //!
 //! Time and randomness come in the change. Uniqueness is decided here, by SQLite, at the same place in the log on every
-//! node. What takes a user's password away takes their one-time links too.
+//! node. What takes a user's password away takes their one-time links too; what shuts them out, their tokens as well.
 
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::change::{LinkUse, NewUser, UserChange, UserOutcome};
+use super::token_rows;
 use super::user::{Memo, User, UserRow};
 use super::user_rows::{self, LinkRow, alter_user};
 use crate::clock::Millis;
@@ -37,12 +38,14 @@ pub fn apply(c: &Connection, change: &UserChange) -> rusqlite::Result<UserOutcom
         UserChange::SetDisabled { user, disabled } => {
             if *disabled {
                 forget_links(c, user)?;
+                token_rows::delete_of(c, user)?;
             }
             found(alter_user(c, user, |user, _| user.disabled = *disabled)?)
         }
         UserChange::Approve { user } => found(alter_user(c, user, |user, _| user.approved = true)?),
         UserChange::Delete { user } => {
             forget_links(c, user)?;
+            token_rows::delete_of(c, user)?;
             found(c.execute("DELETE FROM users WHERE id = ?1", [user])? == 1)
         }
         UserChange::AddLink { digest, usage, expires_at, now } => add_link(c, (digest, *now), usage, *expires_at),
@@ -54,6 +57,12 @@ pub fn apply(c: &Connection, change: &UserChange) -> rusqlite::Result<UserOutcom
             _ => Ok(UserOutcome::Spent),
         },
         UserChange::SpendAdminLink { digest, user, now } => spend_admin_link(c, digest, user, *now),
+        UserChange::AddToken { token, max } => token_rows::add(c, token, *max),
+        UserChange::DeleteToken { id, user } => found(token_rows::delete(c, id, user.as_deref())?),
+        UserChange::TouchTokens(used) => {
+            used.iter().try_for_each(|(id, day)| token_rows::touch(c, id, *day))?;
+            Ok(UserOutcome::Done)
+        }
         UserChange::SetGroups { user, groups } => found(alter_user(c, user, |user, _| user.groups.clone_from(groups))?),
     }
 }
@@ -70,7 +79,10 @@ pub fn touched(change: &UserChange) -> Vec<&String> {
         | UserChange::SetGroups { user, .. }
         | UserChange::Delete { user } => vec![user],
         UserChange::SpendLink { user, .. } => vec![user],
-        UserChange::AddLink { .. } => Vec::new(),
+        UserChange::AddLink { .. }
+        | UserChange::AddToken { .. }
+        | UserChange::DeleteToken { .. }
+        | UserChange::TouchTokens(_) => Vec::new(),
     }
 }
 

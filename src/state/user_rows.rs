@@ -10,6 +10,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::change::LinkUse;
+use super::token_rows;
 use super::user::{Memo, User, UserRow};
 use crate::clock::Millis;
 
@@ -36,6 +37,7 @@ struct Damaged(&'static str);
 /// Makes what a new database needs.
 pub fn prepare(c: &Connection) -> rusqlite::Result<()> {
     c.execute_batch(SCHEMA)?;
+    c.execute_batch(token_rows::SCHEMA)?;
     for (name, value) in [("applied", 0), ("format", 1)] {
         let values = params![name, value, meta_crc(name, value)];
         c.execute("INSERT OR IGNORE INTO meta VALUES (?1, ?2, ?3)", values)?;
@@ -64,6 +66,8 @@ pub fn fault(c: &Connection) -> rusqlite::Result<Option<String>> {
     users.query_map([], user)?.try_for_each(|row| row.map(|_| ()))?;
     let mut links = c.prepare("SELECT * FROM links")?;
     links.query_map([], link)?.try_for_each(|row| row.map(|_| ()))?;
+    let mut tokens = c.prepare("SELECT * FROM tokens")?;
+    tokens.query_map([], token_rows::token)?.try_for_each(|row| row.map(|_| ()))?;
     Ok(None)
 }
 
@@ -208,7 +212,7 @@ fn meta_crc(name: &str, value: i64) -> i64 {
     crc.sum()
 }
 
-fn whole(is_whole: bool, table: &'static str) -> rusqlite::Result<()> {
+pub(super) fn whole(is_whole: bool, table: &'static str) -> rusqlite::Result<()> {
     if is_whole {
         return Ok(());
     }
@@ -217,19 +221,19 @@ fn whole(is_whole: bool, table: &'static str) -> rusqlite::Result<()> {
 
 /// A checksum over fields, each with its length, so that nothing can move from one into the next.
 #[derive(Default)]
-struct Crc(crc32fast::Hasher);
+pub(super) struct Crc(crc32fast::Hasher);
 
 impl Crc {
-    fn bytes(&mut self, bytes: &[u8]) {
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
         self.number(bytes.len() as i64);
         self.0.update(bytes);
     }
 
-    fn number(&mut self, number: i64) {
+    pub(super) fn number(&mut self, number: i64) {
         self.0.update(&number.to_le_bytes());
     }
 
-    fn sum(self) -> i64 {
+    pub(super) fn sum(self) -> i64 {
         i64::from(self.0.finalize())
     }
 }

@@ -15,8 +15,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 use super::change::{LinkUse, UserChange, UserOutcome};
 use super::files::damaged;
 use super::rows::Rows;
+use super::token::Token;
 use super::user::UserRow;
-use super::{user_changes, user_rows};
+use super::{token_rows, user_changes, user_rows};
 use crate::clock::Millis;
 use crate::planted::{self, Bug};
 
@@ -30,6 +31,7 @@ pub struct Users {
     /// Reads everything now and then, and must keep no reader waiting.
     copier: Mutex<Connection>,
     rows: Rows,
+    tokens: token_rows::Cached,
     /// Counts writes, so that a row read before one is not cached after it.
     version: Mutex<u64>,
     applied: AtomicU64,
@@ -60,6 +62,7 @@ impl Users {
             readers,
             copier,
             rows: Rows::default(),
+            tokens: token_rows::Cached::default(),
             version: Mutex::new(0),
             applied,
         })
@@ -87,8 +90,14 @@ impl Users {
         let mut version = self.version.lock();
         *version += 1;
         match batch {
-            [(_, change)] => user_changes::touched(change).into_iter().for_each(|id| self.rows.forget(id)),
-            _ => self.rows.forget_all(),
+            [(_, change)] => {
+                user_changes::touched(change).into_iter().for_each(|id| self.rows.forget(id));
+                self.tokens.forget(change);
+            }
+            _ => {
+                self.rows.forget_all();
+                self.tokens.forget_all();
+            }
         }
         self.applied.fetch_max(last, Ordering::Release);
         Ok(outcomes)
@@ -210,6 +219,47 @@ impl Users {
     /// When the database fails.
     pub fn link(&self, digest: &[u8; 32], now: Millis) -> io::Result<Option<LinkUse>> {
         self.read(|c| user_changes::link(c, digest, now))
+    }
+
+    /// The token with this digest, if it is in memory.
+    pub fn cached_token(&self, digest: &[u8; 32]) -> Option<Arc<Token>> {
+        self.tokens.get(digest)
+    }
+
+    /// The token with this digest, whether or not its time has come.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn token(&self, digest: &[u8; 32]) -> io::Result<Option<Arc<Token>>> {
+        if let Some(token) = self.tokens.get(digest) {
+            return Ok(Some(token));
+        }
+        let before = *self.version.lock();
+        let Some(token) = self.read(|c| token_rows::by_digest(c, digest))? else { return Ok(None) };
+        let token = Arc::new(token);
+        let version = self.version.lock();
+        if *version == before {
+            self.tokens.keep(token.clone());
+        }
+        Ok(Some(token))
+    }
+
+    /// The tokens of a user, the oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn tokens_of(&self, user: &str) -> io::Result<Vec<Token>> {
+        self.read(|c| token_rows::of_user(c, user))
+    }
+
+    /// Ends all tokens, beside the log: for a state that no log feeds yet.
+    ///
+    /// # Errors
+    /// When the disk or the database fails.
+    pub fn remove_tokens(&self) -> io::Result<()> {
+        let removed = self.writer.lock().execute("DELETE FROM tokens", []).map(|_| ());
+        self.tokens.forget_all();
+        removed.map_err(|e| named(&self.path, &e))
     }
 
     /// Writes a consistent copy to `target`, which must not exist. Nobody who reads or writes waits for it.

@@ -6,8 +6,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -28,19 +27,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{ServerConfig, version};
 
-use super::crowd::Crowd;
 use super::metrics;
 use super::pulse::{Bounds, Heard, Pulse, Watch};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::limits;
-
-/// How long accepting rests when the process is out of file descriptors.
-const REST: Duration = Duration::from_millis(50);
+use crate::listen::{self, Crowd, next};
 
 /// How long the last connections may take to say what they came for.
 const FIRST_REQUEST: Duration = Duration::from_millis(50);
@@ -88,7 +80,7 @@ pub struct Port {
 impl Port {
     /// Plain HTTP with the usual bounds.
     pub fn plain(listener: TcpListener) -> Self {
-        let exempt = vec![IpNet::new_assert(Ipv4Addr::LOCALHOST.into(), 8), IpAddr::V6(Ipv6Addr::LOCALHOST).into()];
+        let exempt = listen::this_machine();
         Self { listener, tls: None, limits: Limits::default(), exempt, goes: Arc::default() }
     }
 }
@@ -101,30 +93,12 @@ pub struct Peer {
     pub tls: bool,
 }
 
-/// TLS from a certificate chain and its key, both PEM files.
+/// TLS for both versions of HTTP, from a certificate chain and its key, both PEM files.
 ///
 /// # Errors
 /// `Broken`, with a hint, when a file cannot be read or the two do not belong together.
 pub fn tls(cert: &Path, key: &Path) -> Result<TlsAcceptor> {
-    let failed = |what: &str, path: &Path, cause: &dyn std::fmt::Display| {
-        Error::Broken(format!(
-            "{what} {}: {cause}\nhint: it must be a PEM file that this user may read",
-            path.display()
-        ))
-    };
-    let chain = CertificateDer::pem_file_iter(cert)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|e| failed("tls_cert", cert, &e))?;
-    if chain.is_empty() {
-        return Err(failed("tls_cert", cert, &"holds no certificate"));
-    }
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| failed("tls_key", key, &e))?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(&[&version::TLS13, &version::TLS12])
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
-        .map_err(|e| failed("tls_cert", cert, &format!("does not fit {}: {e}", key.display())))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    listen::tls(cert, key, &[b"h2", b"http/1.1"])
 }
 
 /// Accepts until `stop` is ready, then lets what runs finish, for as long as the limits say.
@@ -138,7 +112,7 @@ where
     B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
     let Port { listener, tls, limits, exempt, goes } = port;
-    let crowd = Crowd::new(limits.per_address, exempt);
+    let crowd = Crowd::new(limits.per_address, exempt, "if it is a proxy, name it in web.trusted_proxies");
     let room = Arc::new(Semaphore::new(limits.connections));
     let (stopping, stopped) = watch::channel(());
     let builder = Arc::new(protocol());
@@ -277,33 +251,6 @@ fn protocol() -> Builder<TokioExecutor> {
         .keep_alive_interval(limits::PING_EVERY)
         .keep_alive_timeout(limits::PING_EVERY);
     builder
-}
-
-/// The next connection, once there is room for one.
-async fn next(listener: &TcpListener, room: &Arc<Semaphore>) -> Arrival {
-    let permit = room.clone().acquire_owned().await.expect("the semaphore is never closed");
-    loop {
-        match listener.accept().await {
-            Ok((stream, address)) => {
-                // small replies must not wait for more to come
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "no TCP_NODELAY");
-                }
-                return (stream, address, permit);
-            }
-            Err(error) if is_the_peers(&error) => {}
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept connections; trying again");
-                tokio::time::sleep(REST).await;
-            }
-        }
-    }
-}
-
-/// Whether a failed accept is about that one connection, not about us.
-fn is_the_peers(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 /// Serves one connection until it ends, is told to, or breaks a bound.

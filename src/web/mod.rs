@@ -7,8 +7,9 @@
 
 pub mod accept;
 pub mod api;
-mod authz;
-mod crowd;
+pub mod authz;
+mod bearer;
+mod credentials;
 pub mod form;
 pub mod forwarded;
 pub mod headers;

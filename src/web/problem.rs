@@ -10,7 +10,7 @@ use hyper::header::{self, HeaderValue};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Reply, pages, reply};
+use super::{Reply, bearer, pages, reply};
 use crate::error::Error;
 use crate::random;
 
@@ -26,6 +26,8 @@ pub struct Problem {
     pub retry_after_secs: Option<u64>,
     /// What to quote to the operator, on 500.
     pub request_id: Option<String>,
+    /// How to say who one is, on 401, where it is not by cookie.
+    pub challenge: Option<HeaderValue>,
 }
 
 /// The JSON form of a problem (RFC 9457).
@@ -51,7 +53,8 @@ pub struct ProblemBody<'a> {
 impl Problem {
     /// A problem that is told in one sentence.
     pub fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, detail: detail.into(), field: None, retry_after_secs: None, request_id: None }
+        let detail = detail.into();
+        Self { status, detail, field: None, retry_after_secs: None, request_id: None, challenge: None }
     }
 
     /// What `error`, met on `route`, looks like from outside. Logs what is our own fault.
@@ -60,6 +63,10 @@ impl Problem {
             Error::Malformed(detail) => Self::new(StatusCode::BAD_REQUEST, sentence(&detail)),
             Error::NotSignedIn => Self::new(StatusCode::UNAUTHORIZED, "Not signed in."),
             Error::Credentials => Self::new(StatusCode::UNAUTHORIZED, "Invalid credentials."),
+            Error::Token => Self {
+                challenge: Some(bearer::CHALLENGE),
+                ..Self::new(StatusCode::UNAUTHORIZED, "The token is not good, or not any more.")
+            },
             Error::Forbidden(detail) => Self::new(StatusCode::FORBIDDEN, sentence(&detail)),
             Error::NotFound(what) => Self::new(StatusCode::NOT_FOUND, sentence(&format!("{what} not found"))),
             Error::Conflict(detail) => Self::new(StatusCode::CONFLICT, sentence(&detail)),
@@ -118,6 +125,9 @@ impl Problem {
     }
 
     fn with_headers(&self, mut reply: Reply) -> Reply {
+        if let Some(challenge) = &self.challenge {
+            reply.headers_mut().insert(header::WWW_AUTHENTICATE, challenge.clone());
+        }
         if let Some(secs) = self.retry_after_secs {
             reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(secs));
         }

@@ -4,15 +4,23 @@
 //! every reply, by `headers`.
 
 use std::fmt::Write as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt as _};
 use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderValue};
+use parking_lot::Mutex;
 use serde::Serialize;
+use warp::Reply as _;
 
 use super::{Settings, headers};
 use crate::error::{Error, Result};
 use crate::identity::Granted;
+use crate::limits;
 
 /// A whole reply.
 pub type Reply = hyper::Response<Bytes>;
@@ -28,6 +36,45 @@ const USUAL: usize = 512;
 /// A page.
 pub fn html(status: StatusCode, body: impl Into<Bytes>) -> Reply {
     whole(status, HTML, body.into())
+}
+
+/// Server-sent events, which end when `events` do. The body rides beside the reply until that leaves: everything else
+/// that is done to a reply wants one that is whole.
+pub fn events<S>(status: StatusCode, events: S) -> Reply
+where
+    S: Stream<Item = warp::sse::Event> + Send + 'static,
+{
+    let mut reply = empty(status);
+    let events: BoxStream<'static, warp::sse::Event> = Box::pin(events);
+    reply.extensions_mut().insert(Riding(Arc::new(Mutex::new(Some(events)))));
+    reply
+}
+
+/// A body that rides beside its reply.
+#[derive(Clone)]
+struct Riding(Arc<Mutex<Option<BoxStream<'static, warp::sse::Event>>>>);
+
+/// warp wants a stream that threads could share, which nobody does.
+struct Shareable(Mutex<BoxStream<'static, warp::sse::Event>>);
+
+impl Stream for Shareable {
+    type Item = warp::sse::Event;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().0.get_mut().poll_next_unpin(cx)
+    }
+}
+
+/// The reply as it leaves.
+pub(super) fn leaving(mut reply: Reply) -> warp::reply::Response {
+    let riding = reply.extensions_mut().remove::<Riding>();
+    let Some(events) = riding.and_then(|riding| riding.0.lock().take()) else { return reply.into_response() };
+    let events = Shareable(Mutex::new(events)).map(Ok::<_, std::convert::Infallible>);
+    let kept_alive = warp::sse::keep_alive().interval(limits::EVENT_BEAT).stream(events);
+    let mut streamed = warp::sse::reply(kept_alive).into_response();
+    *streamed.status_mut() = reply.status();
+    streamed.headers_mut().extend(std::mem::take(reply.headers_mut()));
+    streamed
 }
 
 /// Plain text.

@@ -47,6 +47,18 @@ pub enum Takes {
     MergePatch,
 }
 
+/// What decides who asks, where a request changes something: whoever sends a header needs no rule about where it was
+/// sent from, since no other site's page can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// Cookies, or nothing.
+    Cookie,
+    /// A token if one was sent, and cookies otherwise.
+    CookieOrToken,
+    /// A header, whatever else was sent.
+    Header,
+}
+
 /// One row of the table.
 #[derive(Debug, Clone)]
 pub struct Route {
@@ -54,6 +66,7 @@ pub struct Route {
     pub path: &'static str,
     pub kind: Kind,
     pub takes: Takes,
+    pub by: By,
     pub function: Function,
 }
 
@@ -61,7 +74,7 @@ impl Route {
     /// A route for people. `POST` takes a form.
     pub fn page(method: Method, path: &'static str, function: Function) -> Self {
         let takes = if method == Method::POST { Takes::Form } else { Takes::Nothing };
-        Self { method, path, kind: Kind::Page, takes, function }
+        Self { method, path, kind: Kind::Page, takes, by: By::Cookie, function }
     }
 
     /// A route for proxies that ask about another request.
@@ -71,7 +84,12 @@ impl Route {
 
     /// A route for programs.
     pub fn json(method: Method, path: &'static str, takes: Takes, function: Function) -> Self {
-        Self { method, path, kind: Kind::Json, takes, function }
+        Self { method, path, kind: Kind::Json, takes, by: By::Cookie, function }
+    }
+
+    /// The same, where this decides who asks.
+    pub fn by(self, by: By) -> Self {
+        Self { by, ..self }
     }
 }
 

@@ -24,8 +24,8 @@ use warp::Filter as _;
 
 use super::accept::{self, Peer, Port};
 use super::request::Media;
-use super::route::{Found, Kind, Row, Table, Takes};
-use super::{Door, Problem, Reply, Request, Settings, forwarded, headers, origin, own_writes, reply};
+use super::route::{By, Found, Kind, Route, Row, Table, Takes};
+use super::{Door, Problem, Reply, Request, Settings, bearer, forwarded, headers, origin, own_writes, reply};
 use crate::error::Error;
 use crate::identity::SECURITY;
 use crate::limits;
@@ -96,7 +96,7 @@ fn service(
             Box::pin(async move {
                 let (caller, request) = &*taken;
                 let request = request.lock().take();
-                caller.answer(request.expect("warp answers a request once"), body).await
+                reply::leaving(caller.answer(request.expect("warp answers a request once"), body).await)
             })
         });
         TowerToHyperService::new(warp::service(filter)).call(wire)
@@ -183,7 +183,7 @@ impl Caller {
         if row.route.takes == Takes::Unread {
             return self.checked(row, request).await;
         }
-        let admitted = match self.admit(request, row.route.path) {
+        let admitted = match self.admit(request, &row.route) {
             Ok(()) if origin::changes(&request.method) => Box::pin(take_body(row, request, body)).await,
             other => other,
         };
@@ -236,8 +236,13 @@ impl Caller {
     }
 
     /// Refuses what no route need see.
-    fn admit(&self, request: &Request, route: &str) -> Result<(), Problem> {
-        if origin::is_forbidden(request, &self.site.door.settings) {
+    fn admit(&self, request: &Request, Route { path: route, by, .. }: &Route) -> Result<(), Problem> {
+        let by_header = match by {
+            By::Cookie => false,
+            By::CookieOrToken => bearer::is_sent(request),
+            By::Header => true,
+        };
+        if !by_header && origin::is_forbidden(request, &self.site.door.settings) {
             let (method, address) = (&request.method, request.address);
             tracing::warn!(target: SECURITY, %method, route, %address, "a cross-site request was refused");
             return Err(self.site.foreign(request));
@@ -264,7 +269,7 @@ where
 fn finish(request: &Request, reply: &mut Reply, settings: &Settings) {
     headers::secure(reply.headers_mut(), settings);
     if reply.status() == StatusCode::UNAUTHORIZED {
-        reply.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
+        reply.headers_mut().entry(header::WWW_AUTHENTICATE).or_insert(CHALLENGE);
     }
     // of a length and chunks at once, hyper believes the chunks and shows us no length; what another reader on the way
     // took for the next request must not be read as one (RFC 9112, section 6.1)

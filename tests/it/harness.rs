@@ -140,6 +140,11 @@ impl Node {
         self.running.as_ref().map(|node| node.public_url.to_string()).expect("it runs")
     }
 
+    /// Where its Redis door is.
+    pub fn redis(&self) -> std::net::SocketAddr {
+        self.running.as_ref().and_then(|node| node.redis).expect("the Redis door is open")
+    }
+
     /// Where its metrics are.
     pub fn metrics_url(&self) -> String {
         let address = self.running.as_ref().and_then(|node| node.metrics).expect("metrics are on");

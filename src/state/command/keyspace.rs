@@ -8,9 +8,10 @@ use super::reply::wrong;
 use super::{Answered, AppScope, Call, Reply, Scope, sessions, table};
 use crate::clock::Millis;
 use crate::state::change::{Effect, SessionEvent, Told};
-use crate::state::decide::{APP_SHARE, View};
+use crate::state::decide::{APP_SHARE, Stopwatch, View};
 use crate::state::entry::{Entry, Kind, NEVER};
 use crate::state::key::{self, Key};
+use crate::state::told;
 
 /// What a key holds.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct Keyspace<'v, 'e> {
     pub(super) view: &'v mut View<'e>,
     pub(super) scope: &'v Scope,
     effects: Vec<Effect>,
+    /// Bytes of what was done, about.
+    weight: usize,
     /// The keys that a script named; it may touch no other. `None` outside of scripts, and in one that named none.
     declared: Option<Vec<Key>>,
     /// Which keyspace events are told, once it was looked.
@@ -36,7 +39,7 @@ pub struct Keyspace<'v, 'e> {
 impl<'v, 'e> Keyspace<'v, 'e> {
     /// The entries of a view, as `scope` has them.
     pub(in crate::state) fn new(view: &'v mut View<'e>, scope: &'v Scope) -> Self {
-        Self { view, scope, effects: Vec::new(), declared: None, events: None }
+        Self { view, scope, effects: Vec::new(), weight: 0, declared: None, events: None }
     }
 
     /// What has been done.
@@ -189,6 +192,18 @@ impl<'v, 'e> Keyspace<'v, 'e> {
         self.put(raw, entry, (class, event));
     }
 
+    /// Lets a key hold these packed members instead of anything that it held, for ever.
+    pub fn replace(&mut self, raw: &[u8], (kind, packed): (Kind, &[u8]), (class, event): (u8, &str)) {
+        let old = match self.held(raw) {
+            Held::Dead => return,
+            Held::Live(entry) => Some(entry),
+            Held::Nothing => None,
+        };
+        let entry = Entry::collection(kind, packed, NEVER, self.now());
+        self.tell_of_sessions(raw, old.as_ref(), &entry);
+        self.put(raw, entry, (class, event));
+    }
+
     /// Has a key hold nothing. A session that ends so leaves a tombstone. Answers whether it held something.
     pub fn remove(&mut self, raw: &[u8], (class, event): (u8, &str)) -> bool {
         let Some(entry) = self.live(raw) else { return false };
@@ -245,8 +260,8 @@ impl<'v, 'e> Keyspace<'v, 'e> {
             return;
         }
         let view = &self.view;
-        let wanted = self.events.get_or_insert_with(|| events_told(view)).clone();
-        for (channel, payload) in told(&wanted, (class, event), self.scope.db, raw) {
+        let wanted = self.events.get_or_insert_with(|| told::wanted(view)).clone();
+        for (channel, payload) in told::messages(&wanted, (class, event), self.scope.db, raw) {
             self.publish(&channel, &payload);
         }
     }
@@ -266,58 +281,33 @@ impl<'v, 'e> Keyspace<'v, 'e> {
     }
 
     fn tell_session(&mut self, what: SessionEvent, user: &str, raw: &[u8]) {
+        if !told::are_sessions_told(self.view) {
+            return;
+        }
         let told = Told::Session { what, user: user.to_owned(), key: self.key(raw) };
         self.effect(Effect::Tell(told));
     }
 
+    /// Bytes of what was done so far, about.
+    pub(super) fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// What says how long it takes already, where that is known.
+    pub(super) fn stopwatch(&self) -> Option<Stopwatch> {
+        self.view.stopwatch()
+    }
+
     fn effect(&mut self, effect: Effect) {
+        self.weight += match &effect {
+            Effect::Put(key, entry) => key.as_bytes().len() + entry.len(),
+            Effect::Remove(key) => key.as_bytes().len(),
+            Effect::Tell(Told::Message { channel, payload }) => channel.len() + payload.len(),
+            Effect::Tell(Told::Session { key, .. }) => key.as_bytes().len(),
+        };
         self.view.note(&effect);
         self.effects.push(effect);
     }
-}
-
-/// The setting that says which keyspace events are told.
-pub const EVENTS: &str = "notify-keyspace-events";
-
-fn events_told(view: &View<'_>) -> Vec<u8> {
-    view.setting(EVENTS).map(|entry| entry.value().to_vec()).unwrap_or_default()
-}
-
-/// What is told of an event, where: `K` wants it under the key's name, `E` under the event's; `A` stands for all classes.
-fn told(wanted: &[u8], (class, event): (u8, &str), db: u8, raw: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let has = |flag: u8| wanted.contains(&flag);
-    if !(has(class) || has(b'A') && !b"nm".contains(&class)) {
-        return Vec::new();
-    }
-    let mut all = Vec::new();
-    if has(b'K') {
-        let channel = [format!("__keyspace@{db}__:").as_bytes(), raw].concat();
-        all.push((channel, event.as_bytes().to_vec()));
-    }
-    if has(b'E') {
-        all.push((format!("__keyevent@{db}__:{event}").into_bytes(), raw.to_vec()));
-    }
-    all
-}
-
-/// Forgets what a key holds if its deadline has come, and tells whoever listens. Answers whether it did.
-pub(super) fn expire(view: &mut View<'_>, key: &Key, effects: &mut Vec<Effect>) -> bool {
-    let Some(entry) = view.held(key).filter(|entry| entry.deadline() <= view.now()) else { return false };
-    let mut all = vec![Effect::Remove(key.clone())];
-    if let Some((facts, false)) = entry.glance().map(|facts| (facts, entry.is_dead()))
-        && let Some((user, epoch)) = facts.user().zip(facts.epoch())
-        && view.epoch(&user) == epoch
-    {
-        all.push(Effect::Tell(Told::Session { what: SessionEvent::Expired, user: user.to_string(), key: key.clone() }));
-    }
-    if let Some((db, raw)) = key::named_by_app(key.as_bytes()).filter(|_| !entry.is_dead()) {
-        for (channel, payload) in told(&events_told(view), (b'x', "expired"), db, raw) {
-            all.push(Effect::Tell(Told::Message { channel: channel.into(), payload: payload.into() }));
-        }
-    }
-    all.iter().for_each(|effect| view.note(effect));
-    effects.append(&mut all);
-    true
 }
 
 fn forbidden() -> Reply {

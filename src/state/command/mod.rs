@@ -5,12 +5,19 @@
 //! something are run by the leader alone, as part of deciding, and only their effects travel on; those that read run on
 //! any node. The semantics are those of Redis 7.0, except where a session is concerned: see `sessions`.
 
+mod draw;
 mod glob;
+mod hash;
 mod keys;
 mod keyspace;
 mod number;
+mod packed;
 mod reply;
+mod score_range;
+mod script;
 mod sessions;
+mod set;
+mod sorted_set;
 mod strings;
 mod table;
 
@@ -18,12 +25,14 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use glob::matches;
+pub use keys::{Scan, in_order};
 pub use keyspace::{Held, Keyspace};
-pub use number::{parse_float, parse_int};
+pub use number::{parse_float, parse_int, show_double};
 pub use reply::{Answered, Reply, wrong};
-pub use table::{Access, Keys, Spec, find, names};
+pub use sessions::rest;
+pub use table::{Access, Keys, Spec, find, names, unknown};
 
-use super::change::{Effect, Outcome};
+use super::change::Outcome;
 use super::decide::View;
 use super::key::Key;
 use super::{Change, Entries};
@@ -129,16 +138,34 @@ pub fn read(entries: &Entries, scope: &Scope, call: &[Bytes], now: Millis) -> Re
     reply
 }
 
+/// Runs a command on the entries as they are applied here, and answers only if it would neither change nor tell anything:
+/// most touches of a session that lives long are of this kind.
+pub fn attempt(entries: &Entries, scope: &Scope, call: &[Bytes], now: Millis) -> Option<Reply> {
+    let mut view = View::new(entries, now);
+    let mut keyspace = Keyspace::new(&mut view, scope);
+    let names_live = call.get(1).is_some_and(|raw| keyspace.live(raw).is_some());
+    let reply = keyspace.run(call);
+    (names_live && keyspace.into_effects().is_empty()).then_some(reply)
+}
+
+/// Bytes that a live key uses here, as `memory_max` counts them.
+pub fn usage(entries: &Entries, scope: &Scope, raw: &[u8], now: Millis) -> Option<u64> {
+    let mut view = View::new(entries, now);
+    let keyspace = Keyspace::new(&mut view, scope);
+    keyspace.live(raw).map(|entry| entry.cost_under(&keyspace.key(raw)))
+}
+
+/// The keys of a scope that hold something here, in no particular order.
+pub fn listing(entries: &Entries, scope: &Scope, now: Millis) -> Vec<Vec<u8>> {
+    Keyspace::new(&mut View::new(entries, now), scope).names()
+}
+
+/// The page of a listing that a `SCAN` asks for.
+pub fn page(entries: &Entries, scope: &Scope, (scan, all): (&Scan, &[(u64, Vec<u8>)]), now: Millis) -> Reply {
+    scan.page(&Keyspace::new(&mut View::new(entries, now), scope), all)
+}
+
 /// The log index of the write that a key holds here; 0 when it holds nothing.
 pub fn version(entries: &Entries, scope: &Scope, raw: &[u8], now: Millis) -> u64 {
     Keyspace::new(&mut View::new(entries, now), scope).version(raw)
-}
-
-/// What a deadline that has come does.
-pub(super) fn expire(view: &mut View<'_>, keys: &[Key], effects: &mut Vec<Effect>) -> Outcome {
-    let mut ended = 0;
-    for key in keys {
-        ended += u64::from(keyspace::expire(view, key, effects));
-    }
-    Outcome::Ended(ended)
 }

@@ -35,6 +35,8 @@ pub enum Reply {
     Set(Vec<Reply>),
     /// Said of its own accord; an array in RESP2.
     Push(Vec<Reply>),
+    /// Arrays of two, one after another; a flat array in RESP2.
+    Pairs(Vec<(Reply, Reply)>),
 }
 
 /// What a command's function answers: an error is an answer, too.
@@ -89,7 +91,7 @@ impl std::fmt::Debug for Reply {
             Self::Null => f.write_str("_"),
             Self::NullArray => f.write_str("*-1"),
             Self::Array(items) | Self::Set(items) | Self::Push(items) => f.debug_list().entries(items).finish(),
-            Self::Map(pairs) => f.debug_list().entries(pairs).finish(),
+            Self::Map(pairs) | Self::Pairs(pairs) => f.debug_list().entries(pairs).finish(),
         }
     }
 }
@@ -120,6 +122,26 @@ pub mod wrong {
 
     pub fn too_long() -> Reply {
         Reply::err("ERR string exceeds maximum allowed size (proto-max-bulk-len)")
+    }
+
+    pub fn too_large() -> Reply {
+        Reply::err("ERR collection exceeds maximum allowed size")
+    }
+
+    pub fn overflow() -> Reply {
+        Reply::err("ERR increment or decrement would overflow")
+    }
+
+    pub fn infinite() -> Reply {
+        Reply::err("ERR increment would produce NaN or Infinity")
+    }
+
+    pub fn range() -> Reply {
+        Reply::err("ERR value is out of range")
+    }
+
+    pub fn positive() -> Reply {
+        Reply::err("ERR value is out of range, must be positive")
     }
 
     pub fn full() -> Reply {

@@ -7,13 +7,14 @@
 
 use super::Keyspace;
 use crate::clock::Millis;
+use crate::limits;
 use crate::state::change::Effect;
 use crate::state::claims;
 use crate::state::entry::{Entry, Kind, NEVER};
 use crate::state::facts::{Facts, Proof, Signed};
 
-/// The longest that a tombstone of a session without an end of its own lasts: as long as the longest usual lifetime.
-const REST_MAX_MS: i64 = 30 * 86_400_000;
+/// The longest that a tombstone lasts, milliseconds: as long as the longest lifetime that can be set.
+const REST_MAX_MS: i64 = limits::LIFETIME_MAX.as_millis() as i64;
 
 /// Characters of a session id that Express draws: 24 bytes in base64url.
 const SID: usize = 32;

@@ -3,9 +3,10 @@
 //! What concerns a connection alone (`AUTH`, `HELLO`, `MULTI`, `SUBSCRIBE`, …) belongs to the Redis door.
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::number::parse_int;
-use super::{Answered, Keyspace, Reply, keys, strings};
+use super::{Answered, Keyspace, Reply, hash, keys, score_range, script, set, sorted_set, strings};
 
 /// Whether a command changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,13 +56,13 @@ impl Spec {
     }
 
     /// The keys that a call of it names; `None` when it may touch any. Nothing when its words are not right.
-    pub fn keys_of<'c>(&self, call: &'c [Bytes]) -> Option<Vec<&'c Bytes>> {
+    pub fn keys_of<'c>(&self, call: &'c [Bytes]) -> Option<SmallVec<[&'c Bytes; 4]>> {
         if !self.takes(call.len()) {
-            return Some(Vec::new());
+            return Some(SmallVec::new());
         }
         Some(match self.keys {
-            Keys::None => Vec::new(),
-            Keys::At(place) => vec![&call[place]],
+            Keys::None => SmallVec::new(),
+            Keys::At(place) => call.get(place).into_iter().collect(),
             Keys::Two => call[1..3].iter().collect(),
             Keys::All => call[1..].iter().collect(),
             Keys::Pairs => call[1..].iter().step_by(2).collect(),
@@ -101,6 +102,8 @@ static COMMANDS: &[Spec] = &[
     grow("decrby", 3, Keys::At(1), strings::decrby),
     write("del", -2, Keys::All, keys::del),
     read("echo", 2, Keys::None, keys::echo),
+    write("eval", -3, Keys::Counted(2), script::eval),
+    read("eval_ro", -3, Keys::Counted(2), script::eval_ro),
     read("exists", -2, Keys::All, keys::exists),
     write("expire", -3, Keys::At(1), keys::expire),
     write("expireat", -3, Keys::At(1), keys::expireat),
@@ -112,6 +115,22 @@ static COMMANDS: &[Spec] = &[
     write("getex", -2, Keys::At(1), strings::getex),
     read("getrange", 4, Keys::At(1), strings::getrange),
     grow("getset", 3, Keys::At(1), strings::getset),
+    write("hdel", -3, Keys::At(1), hash::hdel),
+    read("hexists", 3, Keys::At(1), hash::hexists),
+    read("hget", 3, Keys::At(1), hash::hget),
+    read("hgetall", 2, Keys::At(1), hash::hgetall),
+    grow("hincrby", 4, Keys::At(1), hash::hincrby),
+    grow("hincrbyfloat", 4, Keys::At(1), hash::hincrbyfloat),
+    read("hkeys", 2, Keys::At(1), hash::hkeys),
+    read("hlen", 2, Keys::At(1), hash::hlen),
+    read("hmget", -3, Keys::At(1), hash::hmget),
+    grow("hmset", -4, Keys::At(1), hash::hmset),
+    read("hrandfield", -2, Keys::At(1), hash::hrandfield),
+    read("hscan", -3, Keys::At(1), hash::hscan),
+    grow("hset", -4, Keys::At(1), hash::hset),
+    grow("hsetnx", 4, Keys::At(1), hash::hsetnx),
+    read("hstrlen", 3, Keys::At(1), hash::hstrlen),
+    read("hvals", 2, Keys::At(1), hash::hvals),
     grow("incr", 2, Keys::At(1), strings::incr),
     grow("incrby", 3, Keys::At(1), strings::incrby),
     grow("incrbyfloat", 3, Keys::At(1), strings::incrbyfloat),
@@ -119,7 +138,7 @@ static COMMANDS: &[Spec] = &[
     read("mget", -2, Keys::All, strings::mget),
     grow("mset", -3, Keys::Pairs, strings::mset),
     grow("msetnx", -3, Keys::Pairs, strings::msetnx),
-    read("object", -3, Keys::At(2), keys::object),
+    read("object", -2, Keys::At(2), keys::object),
     write("persist", 2, Keys::At(1), keys::persist),
     write("pexpire", -3, Keys::At(1), keys::pexpire),
     write("pexpireat", -3, Keys::At(1), keys::pexpireat),
@@ -131,18 +150,56 @@ static COMMANDS: &[Spec] = &[
     read("randomkey", 1, Keys::Any, keys::randomkey),
     write("rename", 3, Keys::Two, keys::rename),
     write("renamenx", 3, Keys::Two, keys::renamenx),
+    grow("sadd", -3, Keys::At(1), set::sadd),
     read("scan", -2, Keys::Any, keys::scan),
+    read("scard", 2, Keys::At(1), set::scard),
+    read("sdiff", -2, Keys::All, set::sdiff),
+    grow("sdiffstore", -3, Keys::All, set::sdiffstore),
     grow("set", -3, Keys::At(1), strings::set),
     grow("setex", 4, Keys::At(1), strings::setex),
     grow("setnx", 3, Keys::At(1), strings::setnx),
     grow("setrange", 4, Keys::At(1), strings::setrange),
+    read("sinter", -2, Keys::All, set::sinter),
+    grow("sinterstore", -3, Keys::All, set::sinterstore),
+    read("sismember", 3, Keys::At(1), set::sismember),
+    read("smembers", 2, Keys::At(1), set::smembers),
+    read("smismember", -3, Keys::At(1), set::smismember),
+    write("smove", 4, Keys::Two, set::smove),
+    write("spop", -2, Keys::At(1), set::spop),
+    read("srandmember", -2, Keys::At(1), set::srandmember),
+    write("srem", -3, Keys::At(1), set::srem),
+    read("sscan", -3, Keys::At(1), set::sscan),
     read("strlen", 2, Keys::At(1), strings::strlen),
     read("substr", 4, Keys::At(1), strings::getrange),
+    read("sunion", -2, Keys::All, set::sunion),
+    grow("sunionstore", -3, Keys::All, set::sunionstore),
     read("time", 1, Keys::None, keys::time),
     read("touch", -2, Keys::All, keys::exists),
     read("ttl", 2, Keys::At(1), keys::ttl),
     read("type", 2, Keys::At(1), keys::kind),
     write("unlink", -2, Keys::All, keys::del),
+    grow("zadd", -4, Keys::At(1), sorted_set::zadd),
+    read("zcard", 2, Keys::At(1), sorted_set::zcard),
+    read("zcount", 4, Keys::At(1), score_range::zcount),
+    grow("zincrby", 4, Keys::At(1), sorted_set::zincrby),
+    read("zlexcount", 4, Keys::At(1), score_range::zlexcount),
+    read("zmscore", -3, Keys::At(1), sorted_set::zmscore),
+    write("zpopmax", -2, Keys::At(1), sorted_set::zpopmax),
+    write("zpopmin", -2, Keys::At(1), sorted_set::zpopmin),
+    read("zrange", -4, Keys::At(1), score_range::zrange),
+    read("zrangebylex", -4, Keys::At(1), score_range::zrangebylex),
+    read("zrangebyscore", -4, Keys::At(1), score_range::zrangebyscore),
+    read("zrank", 3, Keys::At(1), sorted_set::zrank),
+    write("zrem", -3, Keys::At(1), sorted_set::zrem),
+    write("zremrangebylex", 4, Keys::At(1), score_range::zremrangebylex),
+    write("zremrangebyrank", 4, Keys::At(1), score_range::zremrangebyrank),
+    write("zremrangebyscore", 4, Keys::At(1), score_range::zremrangebyscore),
+    read("zrevrange", -4, Keys::At(1), score_range::zrevrange),
+    read("zrevrangebylex", -4, Keys::At(1), score_range::zrevrangebylex),
+    read("zrevrangebyscore", -4, Keys::At(1), score_range::zrevrangebyscore),
+    read("zrevrank", 3, Keys::At(1), sorted_set::zrevrank),
+    read("zscan", -3, Keys::At(1), sorted_set::zscan),
+    read("zscore", 3, Keys::At(1), sorted_set::zscore),
 ];
 
 /// Longest name of a command.

@@ -1,7 +1,7 @@
 //! Each Op: what it does, and when it is refused. A refusal changes nothing at all.
 
 use super::super::entry::NEVER;
-use super::super::{Exchange, Facts, UserChange};
+use super::super::{Facts, UserChange};
 use super::*;
 
 fn refused(world: &World, op: &Op) -> Outcome {
@@ -203,7 +203,7 @@ fn a_value_is_written_to_live_sessions_only() {
     world.run(&Op::End(vec![key("ended")]));
     let bump = Entry::plain(&1u64.to_le_bytes(), NEVER, NOW);
     world.entries.put(&Key::epoch("carol"), &bump, 1);
-    world.entries.put(&key("plain"), &Entry::plain(b"{}", NEVER, NOW), 1);
+    world.entries.put(&key("plain"), &Entry::plain(b"17", NEVER, NOW), 1);
     for name in ["ended", "older", "plain", "unknown"] {
         assert_eq!(refused(&world, &Op::Edit(edit(name, "{}"))), Outcome::Gone, "{name}");
     }

@@ -1,15 +1,19 @@
 //! What is decided, what it does to a state, and what it looks like in bytes.
 
+mod apps;
+mod as_redis;
 mod decided;
 mod golden;
 mod histories;
 mod same;
+mod scripts;
 
 use bytes::Bytes;
 
 use super::decide::{View, decide};
 use super::{
-    Begin, Budget, Change, Edit, Effect, EndUser, Entries, Entry, Forgiven, Key, Op, Outcome, Proof, SignedIn, epoch_of,
+    AppRecord, Begin, Budget, Change, Edit, Effect, EndUser, Entries, Entry, Exchange, Forgiven, Key, Op, Outcome,
+    Proof, SignedIn, epoch_of,
 };
 use crate::clock::Millis;
 

@@ -188,7 +188,7 @@ async fn an_address_with_too_many_connections_is_closed_until_it_gives_some_back
 #[tokio::test]
 async fn this_machine_is_not_counted() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let crowd = Crowd::new(0, Port::plain(listener).exempt);
+    let crowd = Crowd::new(0, Port::plain(listener).exempt, "");
     for (address, free) in
         [("127.0.0.1", true), ("127.9.9.9", true), ("::1", true), ("10.0.0.1", false), ("::2", false)]
     {
@@ -274,11 +274,12 @@ async fn tls_is_spoken_when_there_is_a_certificate() {
     let address = listening_tls(dir.path()).await;
     let mut roots = RootCertStore::empty();
     roots.add(cert.der().clone()).unwrap();
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let mut config =
+        ClientConfig::builder_with_provider(Arc::new(tokio_rustls::rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config.clone()));
     let stream = TcpStream::connect(address).await.unwrap();

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::clock::Millis;
-use crate::identity::{Listed, Session, User};
+use crate::identity::{Introspected, IssuedToken, Listed, Session, Token, User};
 
 // Structs that hold a password have no `Debug`, so that none can reach a log.
 
@@ -133,6 +133,84 @@ pub struct EndedBody {
     pub ended: u64,
 }
 
+/// What makes a token.
+#[derive(Deserialize, ToSchema)]
+#[serde(default)]
+pub struct NewTokenBody {
+    /// What its owner knows it by.
+    #[schema(example = "laptop", required = true)]
+    pub name: String,
+    /// Of `profile`, `sessions` and, for admins, `admin`.
+    #[schema(example = json!(["profile"]))]
+    pub scopes: Vec<String>,
+    /// Seconds that it is good; without, until it is ended.
+    pub expires_in: Option<i64>,
+}
+
+impl Default for NewTokenBody {
+    fn default() -> Self {
+        Self { name: String::new(), scopes: vec!["profile".to_owned()], expires_in: None }
+    }
+}
+
+/// A token, without the token itself.
+#[derive(Serialize, ToSchema)]
+pub struct TokenBody<'a> {
+    pub id: &'a str,
+    pub name: &'a str,
+    pub scopes: Vec<&'static str>,
+    #[schema(format = DateTime)]
+    pub created_at: String,
+    /// The day (UTC) on which it was used last.
+    #[schema(format = Date, required = true)]
+    pub last_used: Option<String>,
+    #[schema(format = DateTime, required = true)]
+    pub expires_at: Option<String>,
+}
+
+/// A token that was just made.
+#[derive(Serialize, ToSchema)]
+pub struct IssuedTokenBody<'a> {
+    /// The token: shown here, and never again.
+    #[schema(example = "sjt_…")]
+    pub token: &'a str,
+    #[serde(flatten)]
+    pub known_as: TokenBody<'a>,
+}
+
+/// A token that an app was shown.
+#[derive(ToSchema)]
+pub struct IntrospectBody {
+    /// A personal access token, or the value of the session cookie.
+    pub token: String,
+    /// Is not needed, and not looked at.
+    pub token_type_hint: Option<String>,
+}
+
+/// What a token stands for (RFC 7662).
+#[derive(Default, Serialize, ToSchema)]
+pub struct IntrospectedBody<'a> {
+    pub active: bool,
+    /// The id of the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sub: Option<&'a str>,
+    /// Their e-mail address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<&'a str>,
+    /// The scopes of a token, with blanks between.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// When it ends, seconds since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exp: Option<i64>,
+    /// When it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iat: Option<i64>,
+    /// `Bearer`, or `session`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_type: Option<&'static str>,
+}
+
 impl<'a> UserBody<'a> {
     pub fn of(user: &'a User) -> Self {
         let User { id, email, first_name, last_name, created_at, .. } = user;
@@ -163,6 +241,43 @@ impl<'a> ListedBody<'a> {
     pub fn of(listed: &'a Listed) -> Self {
         let Listed { handle, begun, expires, address, agent, current } = listed;
         Self { handle, begun: rfc3339(*begun), expires: rfc3339(*expires), address, agent, current: *current }
+    }
+}
+
+impl<'a> TokenBody<'a> {
+    pub fn of(token: &'a Token) -> Self {
+        Self {
+            id: &token.id,
+            name: &token.name,
+            scopes: token.scopes.names().collect(),
+            created_at: rfc3339(token.created_at),
+            last_used: token.last_used.map(|day| rfc3339(day)[..10].to_owned()),
+            expires_at: token.expires_at.map(rfc3339),
+        }
+    }
+}
+
+impl<'a> IssuedTokenBody<'a> {
+    pub fn of(issued: &'a IssuedToken) -> Self {
+        Self { token: &issued.secret, known_as: TokenBody::of(&issued.token) }
+    }
+}
+
+impl<'a> IntrospectedBody<'a> {
+    /// Of what stands for nothing.
+    pub const INACTIVE: Self =
+        Self { active: false, sub: None, username: None, scope: None, exp: None, iat: None, token_type: None };
+
+    pub fn of(told: &'a Introspected) -> Self {
+        Self {
+            active: true,
+            sub: Some(&told.user.id),
+            username: Some(&told.user.email),
+            scope: told.scopes.map(|scopes| scopes.names().collect::<Vec<_>>().join(" ")),
+            exp: told.expires.map(|at| at.div_euclid(1_000)),
+            iat: Some(told.begun.div_euclid(1_000)),
+            token_type: Some(if told.scopes.is_some() { "Bearer" } else { "session" }),
+        }
     }
 }
 

@@ -8,17 +8,17 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder, Responses};
 use utoipa::{Modify, OpenApi};
 
-use super::{profile, session, signin};
+use super::{events, introspect, profile, session, signin, tokens};
 use crate::error::Result;
 use crate::web::{Door, Reply, Request, authz, health, reply};
 
 #[derive(OpenApi)]
 #[openapi(
-    modifiers(&BothCookies, &Refusals),
+    modifiers(&Credentials, &Refusals),
     info(title = "Sojourn", description = "Sign-in and shared sessions for a fleet of services.", license(name = "MIT OR Apache-2.0")),
     paths(
         signin::signup,
@@ -32,6 +32,11 @@ use crate::web::{Door, Reply, Request, authz, health, reply};
         profile::profile,
         profile::profile_v1,
         profile::password,
+        events::stream,
+        tokens::list,
+        tokens::add,
+        tokens::end,
+        introspect::introspect,
         authz::auth_request,
         authz::forward_auth,
         authz::verify,
@@ -43,16 +48,18 @@ use crate::web::{Door, Reply, Request, authz, health, reply};
     tags(
         (name = "account", description = "Who somebody is."),
         (name = "session", description = "That they are signed in. The cookie carries it; bodies name it by its handle."),
+        (name = "events", description = "What happens to people's sessions, for services that keep something open."),
+        (name = "token", description = "For programs that act for somebody, and for apps that are shown a token."),
         (name = "proxies", description = "Whether a request may pass to a service behind a proxy. Any method will do; only trusted proxies are answered."),
         (name = "health", description = "For machines that watch machines."),
     )
 )]
 struct Document;
 
-/// What most operations want to see, and what those on the account as a whole want besides.
-struct BothCookies;
+/// What most operations want to see, what those on the account as a whole want besides, and what programs and apps show.
+struct Credentials;
 
-impl Modify for BothCookies {
+impl Modify for Credentials {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let text = "set by sign-in; named `__Host-sojourn` on https, `__Secure-sojourn` with a domain";
         let cookie = ApiKey::Cookie(ApiKeyValue::with_description("sojourn", text));
@@ -61,6 +68,11 @@ impl Modify for BothCookies {
         let text = "set by sign-in, for this host alone; named `__Host-sojourn-own` on https";
         let own = ApiKey::Cookie(ApiKeyValue::with_description("sojourn-own", text));
         components.add_security_scheme("own", SecurityScheme::ApiKey(own));
+        let token = Http::builder().scheme(HttpAuthScheme::Bearer).bearer_format("sjt_…");
+        let token = token.description(Some("a personal access token, of the scope that is named")).build();
+        components.add_security_scheme("token", SecurityScheme::Http(token));
+        let app = Http::builder().scheme(HttpAuthScheme::Basic).description(Some("an app's name and password")).build();
+        components.add_security_scheme("app", SecurityScheme::Http(app));
     }
 }
 
@@ -138,7 +150,8 @@ mod tests {
     #[test]
     fn the_document_and_the_routes_agree_both_ways() {
         let ours = |path: &str| {
-            path.starts_with("/api/") || ["/profile", "/healthz", "/readyz", "/oauth2/auth"].contains(&path)
+            let others = ["/profile", "/healthz", "/readyz", "/oauth/introspect", "/oauth2/auth"];
+            path.starts_with("/api/") || others.contains(&path)
         };
         let routes: BTreeSet<_> = web::routes()
             .iter()

@@ -4,26 +4,31 @@ use hyper::StatusCode;
 
 use super::body::{PasswordBody, ProfileBody};
 use crate::error::{Error, Result};
+use crate::identity::Scopes;
 use crate::web::problem::ProblemBody;
-use crate::web::{Door, Reply, Request, reply};
+use crate::web::{Door, Reply, Request, bearer, reply};
 
 /// Who is signed in.
-#[utoipa::path(get, path = "/profile", tag = "account", operation_id = "getProfile", security(("session" = [])), responses(
+#[utoipa::path(get, path = "/profile", tag = "account", operation_id = "getProfile", security(("session" = []), ("token" = ["profile"])), responses(
     (status = 200, description = "signed in", body = ProfileBody),
-    (status = 401, description = "not signed in", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "not signed in, or the token is not good", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "the token is of another scope", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn profile(door: &Door, request: &Request) -> Result<Reply> {
-    let visitor = door.visitor(request).await?;
-    let user = visitor.user.as_deref().ok_or(Error::NotSignedIn)?;
+    let user = match bearer::user(door, request, Scopes::PROFILE).await? {
+        Some(user) => user,
+        None => door.visitor(request).await?.whoever().cloned().ok_or(Error::NotSignedIn)?,
+    };
     // made once for each row of a user in memory: this is what every service asks on every request
-    let body = user.shown.get(|| reply::encoded(&ProfileBody::of(user)))?;
+    let body = user.shown.get(|| reply::encoded(&ProfileBody::of(&user)))?;
     Ok(reply::ready(StatusCode::OK, body))
 }
 
 /// Who is signed in; the same as `/profile`.
-#[utoipa::path(get, path = "/api/v1/profile", tag = "account", operation_id = "getProfileV1", security(("session" = [])), responses(
+#[utoipa::path(get, path = "/api/v1/profile", tag = "account", operation_id = "getProfileV1", security(("session" = []), ("token" = ["profile"])), responses(
     (status = 200, description = "signed in", body = ProfileBody),
-    (status = 401, description = "not signed in", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 401, description = "not signed in, or the token is not good", body = ProblemBody, content_type = "application/problem+json"),
+    (status = 403, description = "the token is of another scope", body = ProblemBody, content_type = "application/problem+json"),
 ))]
 pub async fn profile_v1(door: &Door, request: &Request) -> Result<Reply> {
     profile(door, request).await

@@ -6,7 +6,7 @@
 //! Whatever is unclear is 403, since that and 401 are the refusals that nginx passes on. A pass carries all identity
 //! headers, empty where there is nothing to say, so that a proxy that copies them leaves none of the client's own.
 
-mod asked;
+pub mod asked;
 mod sightings;
 mod vouched;
 
@@ -35,7 +35,7 @@ pub fn routes() -> Vec<Route> {
 
 /// How a proxy asks, and what it understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Dialect {
+pub enum Dialect {
     /// nginx: 200, 401 with the sign-in page in `Location`, 403.
     AuthRequest,
     /// Caddy and Traefik: 200, 302 for browsers, 401 for programs, 403.

@@ -52,7 +52,11 @@ pub struct SessionView {
 
 impl SessionView {
     pub fn of(session: &Session, now: Millis) -> Self {
-        let idle_secs = (session.glance().idle_ms / 1_000).max(1);
+        let facts = session.glance();
+        // one that an app keeps has no idle timeout of ours: the bar begins where it was last written
+        let from_ms =
+            if facts.is_apps() { session.expires().saturating_sub(session.entry.stamp()) } else { facts.idle_ms };
+        let idle_secs = (from_ms / 1_000).max(1);
         Self::new(session.handle(), session.expires_in(now), idle_secs)
     }
 

@@ -21,6 +21,8 @@ pub struct Crowd {
     /// Most connections of one address.
     max: usize,
     exempt: Vec<IpNet>,
+    /// What operators can do about an address that holds too many.
+    hint: &'static str,
     inner: Mutex<Inner>,
 }
 
@@ -35,8 +37,8 @@ pub struct Place(Option<(Arc<Crowd>, IpAddr)>);
 
 impl Crowd {
     /// At most `max` connections from one address, except from the `exempt`.
-    pub fn new(max: usize, exempt: Vec<IpNet>) -> Arc<Self> {
-        Arc::new(Self { max, exempt, inner: Mutex::default() })
+    pub fn new(max: usize, exempt: Vec<IpNet>, hint: &'static str) -> Arc<Self> {
+        Arc::new(Self { max, exempt, hint, inner: Mutex::default() })
     }
 
     /// A place for a connection from `address`; `None` when it holds too many.
@@ -57,8 +59,8 @@ impl Crowd {
             tracing::warn!(
                 %address,
                 connections = self.max,
-                "an address holds too many connections, and more are closed; hint: if it is a proxy, name it in \
-                 web.trusted_proxies"
+                "an address holds too many connections, and more are closed; hint: {}",
+                self.hint
             );
         }
         None
@@ -78,7 +80,8 @@ impl Drop for Place {
     }
 }
 
-fn network(address: IpAddr) -> IpAddr {
+/// Whom an address counts as: an IPv6 one as its /64.
+pub fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX)).into(),
@@ -95,7 +98,7 @@ mod tests {
 
     #[test]
     fn an_address_holds_so_many_and_gives_them_back() {
-        let crowd = Crowd::new(2, Vec::new());
+        let crowd = Crowd::new(2, Vec::new(), "");
         let (one, two) = (crowd.enter(ip("192.0.2.1")), crowd.enter(ip("::ffff:192.0.2.1")));
         assert!(one.is_some() && two.is_some());
         assert!(crowd.enter(ip("192.0.2.1")).is_none());
@@ -108,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_customer_is_a_network_of_64_bits() {
-        let crowd = Crowd::new(1, Vec::new());
+        let crowd = Crowd::new(1, Vec::new(), "");
         let _held = crowd.enter(ip("2001:db8:1:2::1")).unwrap();
         assert!(crowd.enter(ip("2001:db8:1:2:ffff::9")).is_none());
         assert!(crowd.enter(ip("2001:db8:1:3::1")).is_some());
@@ -116,7 +119,7 @@ mod tests {
 
     #[test]
     fn proxies_are_not_counted() {
-        let crowd = Crowd::new(1, vec!["10.0.0.0/8".parse().unwrap()]);
+        let crowd = Crowd::new(1, vec!["10.0.0.0/8".parse().unwrap()], "");
         let held: Vec<_> = (0..9).map(|_| crowd.enter(ip("10.1.2.3"))).collect();
         assert!(held.iter().all(Option::is_some));
     }

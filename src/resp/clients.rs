@@ -1,0 +1,140 @@
+//! Clients: who is connected, for `CLIENT LIST` and `CLIENT KILL`, and for telling all of them something at once.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// All connections.
+#[derive(Default)]
+pub struct Clients {
+    all: Mutex<BTreeMap<u64, Arc<Card>>>,
+    last: AtomicU64,
+    /// How many there were.
+    pub total: AtomicU64,
+}
+
+/// What others may know of a connection.
+pub struct Card {
+    pub id: u64,
+    pub address: SocketAddr,
+    pub local: SocketAddr,
+    pub since: Instant,
+    seen: Mutex<Seen>,
+    /// Whether it is to end with what it does now.
+    pub is_cut: AtomicBool,
+    /// Wakes it: somebody wants something of it.
+    pub wake: Notify,
+}
+
+/// What it last said of itself.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    pub name: String,
+    pub user: String,
+    pub db: u8,
+    pub proto: i64,
+    pub channels: usize,
+    pub patterns: usize,
+    /// Commands that are queued; `None` outside of `MULTI`.
+    pub queued: Option<usize>,
+    pub command: String,
+    pub at: Option<Instant>,
+}
+
+/// A place among the connections, given back when dropped.
+pub struct Registered {
+    clients: Arc<super::Door>,
+    id: u64,
+}
+
+impl Clients {
+    /// Registers a connection.
+    pub fn enter(door: &Arc<super::Door>, address: SocketAddr, local: SocketAddr) -> (Arc<Card>, Registered) {
+        let clients = &door.clients;
+        let id = clients.last.fetch_add(1, Ordering::Relaxed) + 1;
+        clients.total.fetch_add(1, Ordering::Relaxed);
+        let card = Arc::new(Card {
+            id,
+            address,
+            local,
+            since: Instant::now(),
+            seen: Mutex::default(),
+            is_cut: AtomicBool::new(false),
+            wake: Notify::new(),
+        });
+        clients.all.lock().insert(id, card.clone());
+        (card, Registered { clients: door.clone(), id })
+    }
+
+    /// Everybody, the oldest first.
+    pub fn all(&self) -> Vec<Arc<Card>> {
+        self.all.lock().values().cloned().collect()
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.all.lock().len()
+    }
+
+    /// Has everybody look up.
+    pub fn wake_all(&self) {
+        self.all.lock().values().for_each(|card| card.wake.notify_one());
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.clients.clients.all.lock().remove(&self.id);
+    }
+}
+
+impl Card {
+    /// What it last said of itself.
+    pub fn seen(&self) -> Seen {
+        self.seen.lock().clone()
+    }
+
+    /// Notes what it is now.
+    pub fn note(&self, change: impl FnOnce(&mut Seen)) {
+        change(&mut self.seen.lock());
+    }
+
+    /// Ends it.
+    pub fn cut(&self) {
+        self.is_cut.store(true, Ordering::Relaxed);
+        self.wake.notify_one();
+    }
+
+    /// Its line in `CLIENT LIST`, as Redis 7.0 writes it.
+    pub fn line(&self) -> String {
+        let seen = self.seen();
+        let queued = seen.queued.map_or(-1, |queued| i64::try_from(queued).unwrap_or(i64::MAX));
+        let flags = match (seen.channels + seen.patterns > 0, seen.queued.is_some()) {
+            (true, _) => "P",
+            (false, true) => "x",
+            (false, false) => "N",
+        };
+        format!(
+            "id={} addr={} laddr={} fd=0 name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub=0 multi={queued} \
+             qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 events=r cmd={} user={} \
+             redir=-1 resp={}",
+            self.id,
+            self.address,
+            self.local,
+            seen.name,
+            self.since.elapsed().as_secs(),
+            seen.at.map_or(0, |at| at.elapsed().as_secs()),
+            seen.db,
+            seen.channels,
+            seen.patterns,
+            if seen.command.is_empty() { "NULL" } else { &seen.command },
+            seen.user,
+            seen.proto,
+        )
+    }
+}

@@ -1,0 +1,8 @@
+//! `cargo fuzz run cookie corpus/cookie` in `tests/fuzz`.
+#![no_main]
+
+#[path = "../targets.rs"]
+#[allow(dead_code, reason = "each takes its part of it")]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::cookie(data));
