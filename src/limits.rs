@@ -132,6 +132,14 @@ pub const REDIS_NAME_MAX: usize = 256;
 pub const REDIS_GUESSES_FREE: u32 = 10;
 pub const REDIS_GUESS_WAIT: Duration = Duration::from_secs(1);
 pub const REDIS_GUESSES_WAITING: u32 = 16;
+/// Most bytes that a script's machine may use: a value, and some copies of it.
+pub const SCRIPT_MEMORY_MAX: usize = 16 << 20;
+/// Most steps of a script; one is about an instruction. They are some tens of milliseconds.
+pub const SCRIPT_STEPS_MAX: u64 = 5_000_000;
+/// How long a script may take where it is decided: others wait meanwhile.
+pub const SCRIPT_TIME_MAX: Duration = Duration::from_millis(100);
+/// Most bytes that a script may write, about: they go into one record.
+pub const SCRIPT_WRITES_MAX: usize = 4 << 20;
 /// Most keys that are flushed in one step.
 pub const FLUSH_MAX: usize = 5_000;
 
@@ -150,7 +158,7 @@ pub const EVENT_BEAT: Duration = Duration::from_secs(15);
 /// What requests hold by which `sojourn doctor` looks through a proxy.
 pub const DOCTOR_MARK: &str = "sojourn-doctor-";
 /// Most of them of which a node remembers what arrived.
-pub const SIGHTINGS_MAX: usize = 64;
+pub const SIGHTINGS_MAX: usize = 256;
 
 // sessions
 

@@ -47,7 +47,9 @@ const OWNED: &[(&str, &[&str])] = &[
     ("rusqlite", &["state"]),
     ("argon2", &["identity/passwords"]),
     ("bincode", &["state/codec"]),
+    ("mlua", &["state/command/script"]),
     ("clap", &["cli"]),
+    ("ureq", &["cli"]),
     ("figment", &["config"]),
     ("redis", &["cli"]),
 ];

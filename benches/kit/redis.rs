@@ -9,7 +9,8 @@ use super::load::Found;
 use super::node::free_address;
 
 /// What to say where there is none.
-pub const MISSING: &str = "  no redis-server or redis-benchmark on this machine\n  hint: apt-get install redis-server\n";
+pub const MISSING: &str =
+    "  no redis-server or redis-benchmark on this machine\n  hint: apt-get install redis-server\n";
 /// How long it may take to listen.
 const READY_WITHIN: Duration = Duration::from_secs(10);
 

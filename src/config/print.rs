@@ -38,7 +38,9 @@ pub(super) fn as_toml(merged: &Figment, config: &Config) -> String {
             out += &format!("\n[{section}]\n");
         }
         let value = effective(merged, setting, config);
-        let mark = if follows(setting, config) { "# " } else { "" };
+        // an empty list of rules, written down, would stand in the way of the first [[access]]
+        let is_mute = follows(setting, config) || matches!(setting.kind, Kind::Rules) && config.access.is_empty();
+        let mark = if is_mute { "# " } else { "" };
         out += &format!("# {} (default: {})\n", setting.meaning, setting.default);
         if is_hidden(setting, &value) {
             out += &format!("# {leaf} is set by {}, and hidden\n", read::source(merged, setting.key));

@@ -7,6 +7,8 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod access;
+
 const GOOD: &str = "x9$Lq2!vRt7^mWz4kJ8#nB5&pD1*fG6y";
 const OTHER: &str = "Tz0pQy8Wc3-Lm5Rk7Vb1Nd9Xf2Hj4Gs6a";
 
@@ -364,6 +366,8 @@ fn every_setting_is_printed_with_meaning_and_default() {
     secret = ""
     # where browsers reach the cluster; unset, it follows web.listen (default: "http://localhost:3000")
     # public_url = "http://localhost:3000"
+    # who may pass forward-auth: [[access]] with host, path, methods, groups, public; the most specific decides; on a host that is named, nobody else passes; elsewhere every approved person (default: [])
+    # access = []
 
     [web]
     # address of the HTTP door; port 0 takes a free one (default: "127.0.0.1:3000")

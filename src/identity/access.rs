@@ -104,24 +104,24 @@ impl<'a> Target<'a> {
 /// Lower case, without the port and one dot at the end: all of them name the same machine, and rules know one of the
 /// forms. User names, other characters and empty labels are none that a browser sends.
 fn host_of(text: &str) -> Option<Cow<'_, str>> {
-    let (name, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((v6, rest)) => (&text[..v6.len() + 2], rest),
-        None => text.split_once(':').map_or((text, ""), |(name, _)| (name, &text[name.len()..])),
+    let (name, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (v6, port) = rest.split_once(']')?;
+            v6.parse::<std::net::Ipv6Addr>().ok()?;
+            (&text[..v6.len() + 2], port)
+        }
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
     };
-    let digits = port.strip_prefix(':').unwrap_or(port);
-    let port_fits = port.is_empty() || (1..=5).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-    let fits = if name.starts_with('[') {
-        name[1..name.len() - 1].parse::<std::net::Ipv6Addr>().is_ok()
-    } else {
-        let name = name.strip_suffix('.').unwrap_or(name);
-        name.len() <= 253
+    let digits = |port: &str| (1..=5).contains(&port.len()) && port.bytes().all(|b| b.is_ascii_digit());
+    let port_fits = port.is_empty() || port.strip_prefix(':').is_some_and(digits);
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let fits = name.starts_with('[')
+        || name.len() <= 253
             && name.split('.').all(|label| !label.is_empty())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-    };
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     if !port_fits || !fits {
         return None;
     }
-    let name = name.strip_suffix('.').unwrap_or(name);
     let is_lower = name.bytes().all(|b| !b.is_ascii_uppercase());
     Some(if is_lower { Cow::Borrowed(name) } else { Cow::Owned(name.to_ascii_lowercase()) })
 }

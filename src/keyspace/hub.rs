@@ -258,8 +258,8 @@ mod tests {
         let mut one = hub.subscriber(None);
         one.listen(By::Channel, &Bytes::from_static(b"news"));
         one.listen(By::Pattern, &Bytes::from_static(b"n*"));
-        hub.hear(1, &message(b"news", b"a"));
-        hub.hear(2, &message(b"other", b"b"));
+        hub.hear(1, 0, &message(b"news", b"a"));
+        hub.hear(2, 0, &message(b"other", b"b"));
         assert_eq!(one.try_next().map(|m| (m.pattern, m.payload)), Some((None, Bytes::from_static(b"a"))));
         assert_eq!(one.try_next().and_then(|m| m.pattern), Some(Bytes::from_static(b"n*")));
         assert_eq!(one.try_next(), None);
@@ -273,11 +273,11 @@ mod tests {
         let hub: Arc<Hub> = Arc::default();
         let mut app = hub.subscriber(Some(b"blog:".to_vec()));
         app.listen(By::Pattern, &Bytes::from_static(b"*"));
-        hub.hear(1, &message(b"__keyevent@0__:del", b"shop:1"));
-        hub.hear(1, &message(b"__keyspace@0__:shop:1", b"del"));
-        hub.hear(1, &message(b"__keyevent@0__:del", b"blog:1"));
-        hub.hear(1, &message(b"__keyspace@0__:blog:1", b"del"));
-        hub.hear(1, &message(b"chat", b"hello"));
+        hub.hear(1, 0, &message(b"__keyevent@0__:del", b"shop:1"));
+        hub.hear(1, 0, &message(b"__keyspace@0__:shop:1", b"del"));
+        hub.hear(1, 0, &message(b"__keyevent@0__:del", b"blog:1"));
+        hub.hear(1, 0, &message(b"__keyspace@0__:blog:1", b"del"));
+        hub.hear(1, 0, &message(b"chat", b"hello"));
         let heard: Vec<_> = std::iter::from_fn(|| app.try_next()).map(|m| m.channel).collect();
         assert_eq!(heard, [&b"__keyevent@0__:del"[..], b"__keyspace@0__:blog:1", b"chat"]);
     }

@@ -36,7 +36,7 @@ use crate::log::Log as _;
 use crate::raft::{self, Farewell, RaftLog};
 use crate::resp;
 use crate::state::{State, snapshot};
-use crate::web::{self, Door, Site, accept::Port};
+use crate::web::{self, Door, Sightings, Site, accept::Port};
 use crate::{limits, listen as listening};
 use copying::Copying;
 use directory::Directory;
@@ -119,6 +119,29 @@ impl RunningNode {
     }
 }
 
+/// Where a door listens, and how.
+type Way = (TcpSocket, Option<TlsAcceptor>);
+
+impl RunningNode {
+    /// Answers where it is noted what arrived through proxies.
+    fn open_web(&mut self, config: &Config, (socket, tls): Way) -> Result<Arc<Sightings>> {
+        let port = Port { tls, goes: self.goes.clone(), ..Port::plain(listen("web.listen", socket)?) };
+        let door = Door::new(self.identity.clone(), web::Settings::new(config));
+        let sightings = door.sightings.clone();
+        let (site, stop) = (Arc::new(Site::new(door)), self.stop.subscribe());
+        self.doors.spawn(async move { web::serve(site, port, stopped(stop)).await });
+        Ok(sightings)
+    }
+
+    fn open_redis(&mut self, config: &Config, (socket, tls): Way, keyspace: Arc<Keyspace>) -> Result<()> {
+        let port = resp::Port { listener: listen("redis.listen", socket)?, tls };
+        let door = Arc::new(resp::Door::new(self.identity.clone(), keyspace, resp::Settings::new(config)));
+        let stop = self.stop.subscribe();
+        self.doors.spawn(async move { resp::serve(door, port, stopped(stop)).await });
+        Ok(())
+    }
+}
+
 /// Opens the data directory and the doors.
 ///
 /// # Errors
@@ -190,17 +213,9 @@ pub async fn start_with(mut config: Config, joining: Joining, clock: Arc<dyn Clo
         doors: JoinSet::new(),
         _directory: directory,
     };
-    let port = Port { tls, goes: node.goes.clone(), ..Port::plain(listen("web.listen", web_socket)?) };
-    let door = Door::new(identity.clone(), web::Settings::new(&config));
-    let sightings = door.sightings.clone();
-    let site = Arc::new(Site::new(door));
-    let stop = node.stop.subscribe();
-    node.doors.spawn(async move { web::serve(site, port, stopped(stop)).await });
+    let sightings = node.open_web(&config, (web_socket, tls))?;
     if let Some(socket) = redis_socket {
-        let port = resp::Port { listener: listen("redis.listen", socket)?, tls: redis_tls };
-        let door = Arc::new(resp::Door::new(identity.clone(), keyspace, resp::Settings::new(&config)));
-        let stop = node.stop.subscribe();
-        node.doors.spawn(async move { resp::serve(door, port, stopped(stop)).await });
+        node.open_redis(&config, (socket, redis_tls), keyspace)?;
     }
     let stop = node.stop.subscribe();
     node.doors.spawn(async move { web::metrics::keep_up(stopped(stop)).await });

@@ -255,7 +255,9 @@ impl Decider {
         let generation = self.state.generation();
         let stamp = self.time.stamp();
         let mut granted = grant(waiting, held, |op| claim(op, &generation.entries, stamp)).into_iter();
-        let mut view = View::new(&generation.entries, stamp).beside(self.flying as u64);
+        let begun = Instant::now();
+        let view = View::new(&generation.entries, stamp).beside(self.flying as u64);
+        let mut view = view.timed(Arc::new(move || begun.elapsed()));
         let mut record = Record { stamp, changes: Vec::new() };
         let (mut jobs, mut changes, mut taken, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for (job, claim) in granted.by_ref() {

@@ -62,6 +62,10 @@ impl Conversation {
             What::Role => Reply::Array(vec![Reply::bulk("master"), Reply::Int(0), Reply::Array(Vec::new())]),
             What::LastSave => Reply::Int(self.door.keyspace.now() / 1_000),
             // whoever was answered knows that a majority has it, and of no replica beside
+            What::Wait if parse_int(&args[0]).is_none() => wrong::integer(),
+            What::Wait if parse_int(&args[1]).is_none_or(|timeout| timeout < 0) => {
+                Reply::err("ERR timeout is not an integer or out of range")
+            }
             What::Wait => Reply::Int(0),
             What::Cluster => Reply::err("ERR This instance has cluster support disabled"),
             What::Monitor => Reply::err("ERR MONITOR is not supported: it would show everybody's sessions"),
@@ -84,6 +88,9 @@ impl Conversation {
 
     fn select(&mut self, number: &[u8]) -> Reply {
         let Some(number) = parse_int(number) else { return wrong::integer() };
+        if i32::try_from(number).is_err() {
+            return Reply::err("ERR value is out of range, value must between -2147483648 and 2147483647");
+        }
         match u8::try_from(number).ok().filter(|db| *db < DATABASES) {
             Some(db) => {
                 self.scope.db = db;
@@ -112,17 +119,17 @@ impl Conversation {
                 self.show("client|info");
                 Reply::Verbatim(self.card.line() + "\n")
             }
-            (b"list", _) => {
-                self.show("client|list");
-                Reply::Verbatim(self.mine().iter().map(|card| card.line() + "\n").collect())
-            }
+            (b"list", filters) => self.list(filters),
             (b"kill", filters @ [_, ..]) => self.kill(filters),
             (b"no-evict" | b"no-touch", [switch]) => match switch.to_ascii_lowercase().as_slice() {
                 b"on" | b"off" => Reply::OK,
                 _ => wrong::syntax(),
             },
             (b"reply", [how]) if how.eq_ignore_ascii_case(b"on") => Reply::OK,
-            (b"reply", [_]) => Reply::err("ERR CLIENT REPLY OFF and SKIP are not supported"),
+            (b"reply", [how]) if how.eq_ignore_ascii_case(b"off") || how.eq_ignore_ascii_case(b"skip") => {
+                Reply::err("ERR CLIENT REPLY OFF and SKIP are not supported")
+            }
+            (b"reply", [_]) => wrong::syntax(),
             (b"getredir", []) => Reply::Int(-1),
             (b"id" | b"getname" | b"setname" | b"info" | b"kill" | b"no-evict" | b"reply" | b"getredir", _) => {
                 arity_below("client", &args[0])
@@ -138,6 +145,28 @@ impl Conversation {
             all.retain(|card| card.seen().user == app.name);
         }
         all
+    }
+
+    /// `CLIENT LIST [TYPE normal] [ID n …]`.
+    fn list(&self, filters: &[Bytes]) -> Reply {
+        self.show("client|list");
+        let mut found = self.mine();
+        match filters {
+            [] => {}
+            [word, kind] if word.eq_ignore_ascii_case(b"type") => match kind.to_ascii_lowercase().as_slice() {
+                b"normal" => found.retain(|card| card.seen().channels + card.seen().patterns == 0),
+                b"pubsub" => found.retain(|card| card.seen().channels + card.seen().patterns > 0),
+                b"master" | b"replica" | b"slave" => found.clear(),
+                _ => return Reply::error(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(kind))),
+            },
+            [word, ids @ ..] if word.eq_ignore_ascii_case(b"id") && !ids.is_empty() => {
+                let ids: Option<Vec<i64>> = ids.iter().map(|id| parse_int(id)).collect();
+                let Some(ids) = ids else { return Reply::err("ERR Invalid client ID") };
+                found.retain(|card| ids.contains(&i64::try_from(card.id).unwrap_or(i64::MAX)));
+            }
+            _ => return wrong::syntax(),
+        }
+        Reply::Verbatim(found.iter().map(|card| card.line() + "\n").collect())
     }
 
     /// `CLIENT KILL address`, or `CLIENT KILL ID n | ADDR a | LADDR a`.
@@ -159,8 +188,8 @@ impl Conversation {
             let value = text(value);
             match name.to_ascii_lowercase().as_slice() {
                 b"id" => match value.parse::<u64>() {
-                    Ok(id) => found.retain(|card| card.id == id),
-                    Err(_) => return Reply::err("ERR client-id should be greater than 0"),
+                    Ok(id @ 1..) => found.retain(|card| card.id == id),
+                    _ => return Reply::err("ERR client-id should be greater than 0"),
                 },
                 b"addr" => found.retain(|card| card.address.to_string() == value),
                 b"laddr" => found.retain(|card| card.local.to_string() == value),
@@ -253,7 +282,7 @@ fn command(args: &[Bytes]) -> Reply {
             Reply::Array(names.map(Reply::bulk).collect())
         }
         (b"info", names) => Reply::Array(names.iter().map(|name| row(name)).collect()),
-        (b"getkeys", [name, ..]) => match keyspace::find(name).map(|spec| (spec, spec.takes(args.len() - 1))) {
+        (b"getkeys", [name, _, ..]) => match keyspace::find(name).map(|spec| (spec, spec.takes(args.len() - 1))) {
             Some((spec, true)) => match spec.keys_of(&args[1..]) {
                 Some(keys) if !keys.is_empty() => {
                     Reply::Array(keys.iter().map(|key| Reply::Bulk((*key).clone())).collect())
@@ -272,7 +301,7 @@ fn row(name: &[u8]) -> Reply {
     match (words::find(name), keyspace::find(name)) {
         (Some(word), _) => word_row(word),
         (None, Some(spec)) => spec_row(spec),
-        (None, None) => Reply::NullArray,
+        (None, None) => Reply::Null,
     }
 }
 

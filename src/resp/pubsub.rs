@@ -58,7 +58,11 @@ impl Conversation {
             ),
             (b"numpat", []) => Reply::count(hub.patterns()),
             (b"shardchannels" | b"shardnumsub", _) => Reply::Array(Vec::new()),
-            (b"channels" | b"numpat", _) => arity_below("pubsub", &args[0]),
+            (b"channels", _) => Reply::error(format!(
+                "ERR unknown subcommand or wrong number of arguments for '{}'. Try PUBSUB HELP.",
+                String::from_utf8_lossy(&args[0])
+            )),
+            (b"numpat", _) => arity_below("pubsub", &args[0]),
             _ => super::commands::unknown_below("PUBSUB", &args[0]),
         }
     }

@@ -5,6 +5,8 @@
 //! applied. Ops of one batch are decided one after another, each seeing what the earlier ones will do.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -31,6 +33,9 @@ const ALL: u64 = 100;
 /// counted is refused; counts that there are go on.
 const WITH_RESERVE: u64 = 105;
 
+/// Says how long deciding takes already.
+pub type Stopwatch = Arc<dyn Fn() -> Duration + Send + Sync>;
+
 /// What deciding sees: applied entries, and on top what earlier Ops of the batch will do to them.
 pub struct View<'a> {
     entries: &'a Entries,
@@ -38,17 +43,28 @@ pub struct View<'a> {
     /// By how many bytes the pending ones will change what is used.
     grown: i64,
     now: Millis,
+    /// For what would take too long otherwise.
+    stopwatch: Option<Stopwatch>,
 }
 
 impl<'a> View<'a> {
     /// The entries as applied, at log time `now`.
     pub fn new(entries: &'a Entries, now: Millis) -> Self {
-        Self { entries, pending: HashMap::new(), grown: 0, now }
+        Self { entries, pending: HashMap::new(), grown: 0, now, stopwatch: None }
     }
 
     /// The same, while `bytes` are decided already and not applied yet.
     pub fn beside(self, bytes: u64) -> Self {
         Self { grown: self.grown.saturating_add_unsigned(bytes), ..self }
+    }
+
+    /// The same, where scripts are bounded in time.
+    pub fn timed(self, stopwatch: Stopwatch) -> Self {
+        Self { stopwatch: Some(stopwatch), ..self }
+    }
+
+    pub(super) fn stopwatch(&self) -> Option<Stopwatch> {
+        self.stopwatch.clone()
     }
 
     fn entry(&self, key: &Key) -> Option<Entry> {

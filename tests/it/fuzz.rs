@@ -16,9 +16,42 @@ use crate::process::Dice;
 const LENGTH_MAX: usize = 2_048;
 /// What inputs of all kinds are made of.
 const WORDS: &[&str] = &[
-    "*1\r\n", "$0\r\n\r\n", "*2\r\n$3\r\nGET\r\n$1\r\na\r\n", "PING\r\n", "\"\\x00\"", "'", "-1", "4294967296", "s%3A", "s:", ".",
-    "%2F", "%25", "%2e", "%5c", "%3b", "..", "//", ";", "?", "#", "app.example.com", "\n", "/public", "/admin", "/api", "GET",
-    "10.0.0.2", "6.6.6.6", "[fd00::1]:80", ", ", "https", "::ffff:10.0.0.1", "%c0%af", "\u{212a}", "INNER",
+    "*1\r\n",
+    "$0\r\n\r\n",
+    "*2\r\n$3\r\nGET\r\n$1\r\na\r\n",
+    "PING\r\n",
+    "\"\\x00\"",
+    "'",
+    "-1",
+    "4294967296",
+    "s%3A",
+    "s:",
+    ".",
+    "%2F",
+    "%25",
+    "%2e",
+    "%5c",
+    "%3b",
+    "..",
+    "//",
+    ";",
+    "?",
+    "#",
+    "app.example.com",
+    "\n",
+    "/public",
+    "/admin",
+    "/api",
+    "GET",
+    "10.0.0.2",
+    "6.6.6.6",
+    "[fd00::1]:80",
+    ", ",
+    "https",
+    "::ffff:10.0.0.1",
+    "%c0%af",
+    "\u{212a}",
+    "INNER",
 ];
 
 fn secs() -> Duration {
@@ -28,7 +61,8 @@ fn secs() -> Duration {
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
-    let mut files: Vec<_> = std::fs::read_dir(dir).expect("a corpus").map(|item| item.expect("a file").path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(dir).expect("a corpus").map(|item| item.expect("a file").path()).collect();
     files.sort();
     files.into_iter().map(|file| std::fs::read(file).expect("is readable")).collect()
 }

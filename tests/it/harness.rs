@@ -62,6 +62,15 @@ impl Node {
         node
     }
 
+    /// A new node with this file of settings, and these on top.
+    pub async fn with_file(toml: &str, settings: &[(&'static str, &str)]) -> Self {
+        let mut node = Self { token: None, ..Self::unopened("") };
+        node.settings = settings.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+        std::fs::write(node.dir.path().join("sojourn.toml"), toml).expect("it is written");
+        node.open().await;
+        node
+    }
+
     /// A new node that joins by this token, with these settings.
     pub async fn joining(token: &str, settings: &[(&'static str, String)], clock: Arc<ManualClock>) -> Self {
         let mut node = Self { settings: settings.to_vec(), clock, ..Self::unopened(token) };
@@ -106,7 +115,7 @@ impl Node {
             ("cluster.listen", "127.0.0.1:0".to_owned(), "--cluster-listen"),
         ];
         flags.extend(self.settings.iter().map(|(key, value)| (*key, value.clone(), "test")));
-        let file = File::IfPresent("/nonexistent/sojourn.toml".into());
+        let file = File::IfPresent(self.dir.path().join("sojourn.toml"));
         Config::load(&Sources { file, environment: Vec::new(), flags }).expect("the settings are sound")
     }
 
@@ -129,6 +138,11 @@ impl Node {
     /// Where it believes that browsers reach it.
     pub fn public_url(&self) -> String {
         self.running.as_ref().map(|node| node.public_url.to_string()).expect("it runs")
+    }
+
+    /// Where its Redis door is.
+    pub fn redis(&self) -> std::net::SocketAddr {
+        self.running.as_ref().and_then(|node| node.redis).expect("the Redis door is open")
     }
 
     /// Where its metrics are.

@@ -4,6 +4,7 @@
 //! it and says so when it is missing, and `tests/all` installs it.
 
 mod account;
+mod admin;
 mod bad_input;
 mod browser;
 mod clients;
@@ -11,11 +12,13 @@ mod clocks;
 mod cluster;
 mod concurrency;
 mod enumeration;
-mod harness;
+mod forward_auth;
 mod fuzz;
+mod harness;
 mod headers;
 mod health;
 mod history;
+mod introspection;
 mod lifetimes;
 mod links;
 mod origin;
@@ -23,9 +26,13 @@ mod pages;
 mod pour;
 mod process;
 mod program;
+mod redis;
+mod redis_same;
 mod session_data;
 mod session_list;
 mod sessions;
 mod signin;
 mod signup;
 mod throttle;
+mod wire;
+mod tokens;

@@ -127,7 +127,9 @@ pub(super) fn hincrby(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answer
 }
 
 pub(super) fn hincrbyfloat(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
-    parse_float(&args[2]).ok_or_else(wrong::float)?;
+    if parse_float(&args[2]).ok_or_else(wrong::float)?.is_infinite() {
+        return Err(Reply::err("ERR value is NaN or Infinity"));
+    }
     let held = hash(keyspace, &args[0])?;
     let before = one(held.as_ref(), &args[1]).unwrap_or(b"0");
     parse_float(before).ok_or_else(|| Reply::err("ERR hash value is not a float"))?;

@@ -6,6 +6,7 @@ use std::hash::BuildHasher as _;
 use super::glob::matches;
 use super::keyspace::{Held, Keyspace, nothing_done};
 use super::number::parse_int;
+use super::packed::members_of;
 use super::reply::{Answered, Reply, wrong};
 use crate::clock::Millis;
 use crate::limits::FLUSH_MAX;
@@ -50,7 +51,7 @@ pub(super) fn pttl(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered 
 }
 
 pub(super) fn expiretime(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
-    left(keyspace, &args[0], |deadline, _| deadline / 1_000)
+    left(keyspace, &args[0], |deadline, _| (deadline + 500) / 1_000)
 }
 
 pub(super) fn pexpiretime(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
@@ -174,13 +175,24 @@ fn copied(keyspace: &mut Keyspace<'_, '_>, to: &[u8], entry: &Entry, event: &str
     }
 }
 
-/// `COPY source destination [REPLACE]`, within a database.
+/// `COPY source destination [DB n] [REPLACE]`, within a database.
 pub(super) fn copy(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
-    let replaces = match &args[2..] {
-        [] => false,
-        [word] if word.eq_ignore_ascii_case(b"REPLACE") => true,
-        _ => return Err(wrong::syntax()),
-    };
+    let (mut replaces, mut rest) = (false, &args[2..]);
+    while let [word, after @ ..] = rest {
+        rest = match after {
+            _ if word.eq_ignore_ascii_case(b"REPLACE") => {
+                replaces = true;
+                after
+            }
+            [db, after @ ..] if word.eq_ignore_ascii_case(b"DB") => {
+                if parse_int(db).ok_or_else(wrong::integer)? != i64::from(keyspace.scope.db) {
+                    return Err(Reply::err("ERR a key can be copied within its database only"));
+                }
+                after
+            }
+            _ => return Err(wrong::syntax()),
+        };
+    }
     if args[0] == args[1] {
         return Err(Reply::err("ERR source and destination objects are the same"));
     }
@@ -283,19 +295,27 @@ pub(super) fn flushdb(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answer
         return Err(Reply::err("ERR too many keys to flush in one step; send FLUSHDB by itself"));
     }
     names.iter().for_each(|raw| {
-        keyspace.remove(raw, (b'g', "del"));
+        // as in Redis, nobody is told of each
+        keyspace.remove(raw, (b'g', ""));
     });
     Ok(Reply::OK)
 }
 
 pub(super) fn object(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
-    let entry = keyspace.live(&args[1]);
+    let [_, raw] = args else {
+        let subcommand = String::from_utf8_lossy(&args[0]).to_ascii_lowercase();
+        return Err(wrong::arity(&format!("object|{subcommand}")));
+    };
+    let entry = keyspace.live(raw);
     match (args[0].to_ascii_uppercase().as_slice(), entry) {
         (b"ENCODING" | b"REFCOUNT" | b"IDLETIME" | b"FREQ", None) => Ok(Reply::Null),
         (b"ENCODING", Some(entry)) => Ok(Reply::bulk(encoding(&entry))),
         (b"REFCOUNT", Some(_)) => Ok(Reply::Int(1)),
         (b"IDLETIME", Some(entry)) => Ok(Reply::Int((keyspace.now() - entry.stamp()).max(0) / 1_000)),
-        (b"FREQ", Some(_)) => Ok(Reply::Int(0)),
+        (b"FREQ", Some(_)) => Err(Reply::err(
+            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
+             switching between policies at runtime LRU and LFU data will take some time to adjust.",
+        )),
         _ => Err(Reply::error(format!(
             "ERR unknown subcommand '{}'. Try OBJECT HELP.",
             String::from_utf8_lossy(&args[0])
@@ -305,7 +325,11 @@ pub(super) fn object(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answere
 
 fn encoding(entry: &Entry) -> &'static str {
     match entry.kind() {
-        Kind::Hash | Kind::SortedSet => "listpack",
+        Kind::Hash if is_small(members_of::<&[u8]>(Some(entry)).map(|(f, v)| f.len().max(v.len()))) => "listpack",
+        Kind::Hash => "hashtable",
+        Kind::SortedSet if is_small(members_of::<f64>(Some(entry)).map(|(member, _)| member.len())) => "listpack",
+        Kind::SortedSet => "skiplist",
+        Kind::Set if members_of::<()>(Some(entry)).all(|(member, ())| parse_int(member).is_some()) => "intset",
         Kind::Set => "hashtable",
         _ if parse_int(entry.value()).is_some() => "int",
         _ if entry.value().len() <= 44 => "embstr",
@@ -313,7 +337,15 @@ fn encoding(entry: &Entry) -> &'static str {
     }
 }
 
+/// So few members, of so few bytes, that Redis keeps them in a list.
+fn is_small(mut lengths: impl Iterator<Item = usize>) -> bool {
+    lengths.by_ref().take(128).all(|length| length <= 64) && lengths.next().is_none()
+}
+
 pub(super) fn ping(_: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    if args.len() > 1 {
+        return Err(wrong::arity("ping"));
+    }
     Ok(args.first().map_or(Reply::Status("PONG".into()), |text| Reply::Bulk(text.clone())))
 }
 

@@ -8,7 +8,7 @@ use super::reply::wrong;
 use super::{Answered, AppScope, Call, Reply, Scope, sessions, table};
 use crate::clock::Millis;
 use crate::state::change::{Effect, SessionEvent, Told};
-use crate::state::decide::{APP_SHARE, View};
+use crate::state::decide::{APP_SHARE, Stopwatch, View};
 use crate::state::entry::{Entry, Kind, NEVER};
 use crate::state::key::{self, Key};
 use crate::state::told;
@@ -28,6 +28,8 @@ pub struct Keyspace<'v, 'e> {
     pub(super) view: &'v mut View<'e>,
     pub(super) scope: &'v Scope,
     effects: Vec<Effect>,
+    /// Bytes of what was done, about.
+    weight: usize,
     /// The keys that a script named; it may touch no other. `None` outside of scripts, and in one that named none.
     declared: Option<Vec<Key>>,
     /// Which keyspace events are told, once it was looked.
@@ -37,7 +39,7 @@ pub struct Keyspace<'v, 'e> {
 impl<'v, 'e> Keyspace<'v, 'e> {
     /// The entries of a view, as `scope` has them.
     pub(in crate::state) fn new(view: &'v mut View<'e>, scope: &'v Scope) -> Self {
-        Self { view, scope, effects: Vec::new(), declared: None, events: None }
+        Self { view, scope, effects: Vec::new(), weight: 0, declared: None, events: None }
     }
 
     /// What has been done.
@@ -286,7 +288,23 @@ impl<'v, 'e> Keyspace<'v, 'e> {
         self.effect(Effect::Tell(told));
     }
 
+    /// Bytes of what was done so far, about.
+    pub(super) fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// What says how long it takes already, where that is known.
+    pub(super) fn stopwatch(&self) -> Option<Stopwatch> {
+        self.view.stopwatch()
+    }
+
     fn effect(&mut self, effect: Effect) {
+        self.weight += match &effect {
+            Effect::Put(key, entry) => key.as_bytes().len() + entry.len(),
+            Effect::Remove(key) => key.as_bytes().len(),
+            Effect::Tell(Told::Message { channel, payload }) => channel.len() + payload.len(),
+            Effect::Tell(Told::Session { key, .. }) => key.as_bytes().len(),
+        };
         self.view.note(&effect);
         self.effects.push(effect);
     }

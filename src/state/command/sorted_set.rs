@@ -16,7 +16,8 @@ pub(super) fn sorted_set(keyspace: &Keyspace<'_, '_>, raw: &[u8]) -> Result<Opti
 }
 
 fn score(text: &[u8]) -> Result<f64, Reply> {
-    parse_float(text).ok_or_else(wrong::float)
+    // -0 is 0
+    parse_float(text).map(|score| score + 0.0).ok_or_else(wrong::float)
 }
 
 /// What `ZADD` is told besides scores and members.

@@ -40,7 +40,8 @@ pub(super) fn set(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
             Deadline::Keep => keyspace.live(raw).map_or(NEVER, |entry| entry.deadline()),
             Deadline::At(deadline) => deadline,
         };
-        put(keyspace, raw, value, deadline);
+        let said = matches!(options.deadline, Deadline::At(_));
+        put(keyspace, raw, value, (deadline, said));
     }
     Ok(match held {
         Some(old) => shown(old),
@@ -49,14 +50,14 @@ pub(super) fn set(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
     })
 }
 
-/// Writes a string until then; one whose deadline is past ends what the key holds.
-fn put(keyspace: &mut Keyspace<'_, '_>, raw: &[u8], value: &[u8], deadline: Millis) {
+/// Writes a string until then, as was said or as it was; one whose deadline is past ends what the key holds.
+fn put(keyspace: &mut Keyspace<'_, '_>, raw: &[u8], value: &[u8], (deadline, is_said): (Millis, bool)) {
     if deadline <= keyspace.now() {
         keyspace.remove(raw, (b'g', "del"));
         return;
     }
     keyspace.put_string(raw, value, deadline, SET);
-    if deadline != NEVER && !keyspace.is_dead(raw) {
+    if is_said && deadline != NEVER && !keyspace.is_dead(raw) {
         keyspace.notify(b'g', "expire", raw);
     }
 }
@@ -82,20 +83,33 @@ struct SetOptions {
 impl SetOptions {
     fn read(mut args: &[Bytes], now: Millis) -> Result<Self, Reply> {
         let (mut only, mut deadline, mut gives_old) = (None, None, false);
+        let (mut said, mut given): (Option<Vec<u8>>, _) = (None, None);
         while let [word, rest @ ..] = args {
             args = rest;
-            match word.to_ascii_uppercase().as_slice() {
+            let word = word.to_ascii_uppercase();
+            // the same may be said again
+            let is_other = said.as_ref().is_some_and(|said| *said != word);
+            match word.as_slice() {
                 b"NX" if only != Some(Only::IfPresent) => only = Some(Only::IfAbsent),
                 b"XX" if only != Some(Only::IfAbsent) => only = Some(Only::IfPresent),
                 b"GET" => gives_old = true,
-                b"KEEPTTL" if deadline.is_none() => deadline = Some(Deadline::Keep),
-                unit @ (b"EX" | b"PX" | b"EXAT" | b"PXAT") if deadline.is_none() => {
+                b"KEEPTTL" if !is_other => {
+                    deadline = Some(Deadline::Keep);
+                    said = Some(word);
+                }
+                unit @ (b"EX" | b"PX" | b"EXAT" | b"PXAT") if !is_other => {
                     let [number, rest @ ..] = args else { return Err(wrong::syntax()) };
                     args = rest;
-                    deadline = Some(Deadline::At(deadline_of(unit, number, (now, "set"))?));
+                    deadline = Some(Deadline::At(NEVER));
+                    given = Some((unit.to_vec(), number));
+                    said = Some(word);
                 }
                 _ => return Err(wrong::syntax()),
             }
+        }
+        // numbers are looked at when all words are known
+        if let Some((unit, number)) = given {
+            deadline = Some(Deadline::At(deadline_of(&unit, number, (now, "set"))?));
         }
         Ok(Self { only, deadline: deadline.unwrap_or(Deadline::At(NEVER)), gives_old })
     }
@@ -124,7 +138,7 @@ pub(super) fn psetex(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answere
 fn set_for(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes], (unit, command): (&[u8], &str)) -> Answered {
     let deadline = deadline_of(unit, &args[1], (keyspace.now(), command))?;
     fits(args[2].len())?;
-    put(keyspace, &args[0], &args[2], deadline);
+    put(keyspace, &args[0], &args[2], (deadline, true));
     Ok(Reply::OK)
 }
 
@@ -132,7 +146,7 @@ pub(super) fn setnx(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered
     fits(args[1].len())?;
     let is_free = matches!(keyspace.held(&args[0]), Held::Nothing);
     if is_free {
-        put(keyspace, &args[0], &args[1], NEVER);
+        put(keyspace, &args[0], &args[1], (NEVER, false));
     }
     Ok(Reply::yes(is_free))
 }
@@ -140,7 +154,7 @@ pub(super) fn setnx(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered
 pub(super) fn getset(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
     fits(args[1].len())?;
     let old = keyspace.string(&args[0])?;
-    put(keyspace, &args[0], &args[1], NEVER);
+    put(keyspace, &args[0], &args[1], (NEVER, false));
     Ok(shown(old))
 }
 
@@ -152,23 +166,24 @@ pub(super) fn getdel(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answere
 
 /// `GETEX key [EX|PX|EXAT|PXAT n|PERSIST]`.
 pub(super) fn getex(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
-    let deadline = match &args[1..] {
-        [] => None,
-        [word] if word.eq_ignore_ascii_case(b"PERSIST") => Some(NEVER),
-        [unit, number] => {
-            let unit = unit.to_ascii_uppercase();
-            if !matches!(unit.as_slice(), b"EX" | b"PX" | b"EXAT" | b"PXAT") {
-                return Err(wrong::syntax());
-            }
-            Some(deadline_of(&unit, number, (keyspace.now(), "getex"))?)
-        }
+    let unit = args.get(1).map(|word| word.to_ascii_uppercase());
+    match (unit.as_deref(), args.len()) {
+        (None, _) | (Some(b"PERSIST"), 2) | (Some(b"EX" | b"PX" | b"EXAT" | b"PXAT"), 3) => {}
         _ => return Err(wrong::syntax()),
-    };
-    let held = keyspace.string(&args[0])?;
-    if let Some(deadline) = deadline {
-        keyspace.set_deadline(&args[0], deadline);
     }
-    Ok(shown(held))
+    // a key that holds nothing is answered before a number that is none
+    let Some(held) = keyspace.string(&args[0])? else { return Ok(Reply::Null) };
+    match (unit, args.get(2)) {
+        (Some(unit), Some(number)) => {
+            let deadline = deadline_of(&unit, number, (keyspace.now(), "getex"))?;
+            keyspace.set_deadline(&args[0], deadline);
+        }
+        (Some(_), None) if held.deadline() != NEVER => {
+            keyspace.set_deadline(&args[0], NEVER);
+        }
+        _ => {}
+    }
+    Ok(Reply::Value(held))
 }
 
 pub(super) fn mset(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
@@ -191,7 +206,7 @@ fn put_all(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes], command: &str) -> Re
         return Err(wrong::arity(command));
     }
     args.chunks(2).try_for_each(|pair| fits(pair[1].len()))?;
-    args.chunks(2).for_each(|pair| put(keyspace, &pair[0], &pair[1], NEVER));
+    args.chunks(2).for_each(|pair| put(keyspace, &pair[0], &pair[1], (NEVER, false)));
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //! What concerns a connection alone (`AUTH`, `HELLO`, `MULTI`, `SUBSCRIBE`, …) belongs to the Redis door.
 
 use bytes::Bytes;
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use super::number::parse_int;
 use super::{Answered, Keyspace, Reply, hash, keys, score_range, script, set, sorted_set, strings};
@@ -62,7 +62,7 @@ impl Spec {
         }
         Some(match self.keys {
             Keys::None => SmallVec::new(),
-            Keys::At(place) => smallvec![&call[place]],
+            Keys::At(place) => call.get(place).into_iter().collect(),
             Keys::Two => call[1..3].iter().collect(),
             Keys::All => call[1..].iter().collect(),
             Keys::Pairs => call[1..].iter().step_by(2).collect(),
@@ -138,7 +138,7 @@ static COMMANDS: &[Spec] = &[
     read("mget", -2, Keys::All, strings::mget),
     grow("mset", -3, Keys::Pairs, strings::mset),
     grow("msetnx", -3, Keys::Pairs, strings::msetnx),
-    read("object", -3, Keys::At(2), keys::object),
+    read("object", -2, Keys::At(2), keys::object),
     write("persist", 2, Keys::At(1), keys::persist),
     write("pexpire", -3, Keys::At(1), keys::pexpire),
     write("pexpireat", -3, Keys::At(1), keys::pexpireat),

@@ -1,10 +1,12 @@
 //! What is decided, what it does to a state, and what it looks like in bytes.
 
 mod apps;
+mod as_redis;
 mod decided;
 mod golden;
 mod histories;
 mod same;
+mod scripts;
 
 use bytes::Bytes;
 

@@ -7,16 +7,18 @@ use hyper::{Method, StatusCode, header};
 use regex_lite::Regex;
 
 use super::account::{Account, Profile, Row};
+use super::admin::{Admin, App, Person};
 use super::frame::Viewer;
 use super::home::Home;
 use super::landing::{Landing, SessionView};
 use super::link::LinkForm;
 use super::signin::SignInForm;
 use super::signup::{Closed, SignUpForm};
+use super::tokens::{TokenRow, Tokens};
 use super::words::Moment;
 use super::{Refusal, Trouble, error, logout};
 use crate::error::Error;
-use crate::identity::{LinkPurpose, Listed, User, Visitor};
+use crate::identity::{AppListed, LinkPurpose, Listed, Scopes, Token, User, Visitor};
 use crate::web::request::tests::{plain, with};
 use crate::web::{Door, Request, Settings};
 
@@ -65,6 +67,30 @@ fn trouble(field: &'static str, text: &str) -> Option<Trouble> {
     Some(Trouble { field, message: text.to_owned() })
 }
 
+fn tokens(text: &str) -> Tokens {
+    let row = |name: &str, ends: Option<i64>| {
+        TokenRow::of(Token {
+            id: "0199a1b2-c3d4-7abc-8abc-0123456789ab".to_owned(),
+            user: "u1".to_owned(),
+            name: name.to_owned(),
+            digest: [0; 32],
+            scopes: Scopes::PROFILE.with(Scopes::SESSIONS),
+            created_at: NOON,
+            last_used: ends,
+            expires_at: ends,
+        })
+    };
+    Tokens { rows: vec![row(text, Some(NOON + 7_776_000_000)), row("phone", None)], ..Tokens::default() }
+}
+
+fn fresh(text: &str) -> Tokens {
+    Tokens { fresh: Some("sjt_0123456789abcdefghijklmnopqrst3Kx9aB".to_owned()), admin: true, ..tokens(text) }
+}
+
+fn refused(text: &str) -> Tokens {
+    Tokens { name: text.to_owned(), trouble: trouble("name", text), rows: Vec::new(), ..tokens(text) }
+}
+
 fn account(text: &str) -> Account {
     Account {
         since: Moment::day(NOON),
@@ -73,6 +99,38 @@ fn account(text: &str) -> Account {
         password_hint: hint(),
         password_trouble: None,
         sessions: vec![row(text, true), row(text, false), row("Android", false)],
+        tokens: tokens(text),
+    }
+}
+
+fn admin(text: &str) -> Admin {
+    let user = |email: &str, groups: &[&str], flags: [bool; 3]| User {
+        id: format!("u-{email}"),
+        email: email.to_owned(),
+        first_name: text.to_owned(),
+        groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+        admin: flags[0],
+        approved: flags[1],
+        disabled: flags[2],
+        ..User::clone(visitor(text).user.as_deref().expect("a user"))
+    };
+    let people = [
+        user("ada@example.com", &["staff", "brewers"], [true, true, false]),
+        user("bob.with.a.rather.long.address@department.example.com", &["staff"], [false, true, false]),
+        user(&format!("{text}@example.com"), &[], [false, false, false]),
+        user("dan@example.com", &[], [false, true, true]),
+    ];
+    let app = AppListed { name: "blog".to_owned(), prefix: text.to_owned(), may_sign_in: true };
+    Admin {
+        notice: Some("Approved. They get in from now on."),
+        accounts: 1_204,
+        sessions: 389,
+        waits: 7,
+        waiting: people[1..3].iter().map(|user| Person::of(user, "")).collect(),
+        part: text.to_owned(),
+        people: people.iter().map(|user| Person::of(user, "u-ada@example.com")).collect(),
+        next: Some("?q=a&after=b".to_owned()),
+        apps: vec![App::of(app)],
     }
 }
 
@@ -95,6 +153,18 @@ fn pages(text: &str) -> Vec<(String, String)> {
     let (guest, member, settings) = (Visitor::default(), visitor(text), Settings::of("http://localhost:3000"));
     let (guest, member) = (Viewer::new(&guest, &settings), Viewer::new(&member, &settings));
     let hint = hint();
+    let waits = User { approved: false, admin: true, ..User::clone(visitor(text).user.as_deref().expect("a user")) };
+    let waits = Visitor { user: Some(Arc::new(waits)), ..Visitor::default() };
+    let waiting = Viewer::new(&waits, &settings);
+    let empty = Admin {
+        notice: None,
+        waits: 0,
+        waiting: Vec::new(),
+        people: Vec::new(),
+        next: None,
+        apps: Vec::new(),
+        ..admin(text)
+    };
     let mut out = vec![
         ("landing-new", Landing::new(0, None, None).html(&guest)),
         ("landing-poured", Landing::new(1, Some(text), Some(session())).html(&guest)),
@@ -113,6 +183,12 @@ fn pages(text: &str) -> Vec<(String, String)> {
         ("account-saved", Account { notice: Some("Saved."), ..account(text) }.html(&member)),
         ("account-wrong", Account { password_trouble: trouble("current", text), ..account(text) }.html(&member)),
         ("account-wait", Account { password_trouble: trouble("", text), ..account(text) }.html(&member)),
+        ("admin", admin(text).html(&member)),
+        ("admin-empty", empty.html(&member)),
+        ("home-waits", Home { first_name: text.to_owned(), session: session() }.html(&waiting)),
+        ("account-waits", account(text).html(&waiting)),
+        ("account-token", Account { tokens: fresh(text), ..account(text) }.html(&member)),
+        ("account-tokens", Account { tokens: refused(text), ..account(text) }.html(&member)),
         ("logout", logout::question(&member)),
         ("link-admin", LinkForm::of(LinkPurpose::FirstAdmin, hint.clone()).html()),
     ];
@@ -222,7 +298,9 @@ fn every_visible_field_has_a_label_and_says_what_it_holds() {
         let labelled: HashSet<&str> = tags.iter().filter_map(|tag| attribute(tag, "for")).collect();
         for tag in tags.iter().filter(|tag| name_of(tag) == "input") {
             let kind = attribute(tag, "type").expect("a type");
-            assert!(!tag.contains("onpaste") && attribute(tag, "autocomplete") != Some("off"), "{name}: {tag}");
+            // what is looked for is nobody's own
+            let fills = attribute(tag, "autocomplete") != Some("off") || kind == "search";
+            assert!(!tag.contains("onpaste") && fills, "{name}: {tag}");
             if kind == "hidden" || tag.contains("aria-hidden") {
                 continue;
             }
@@ -310,8 +388,10 @@ fn every_link_and_form_leads_to_a_route() {
     for (name, html) in pages("plain") {
         for tag in tags(&html) {
             if let Some(to) = attribute(&tag, "action") {
-                assert_eq!(attribute(&tag, "method"), Some("post"), "{name}: {tag}");
-                assert!(leads(&Method::POST, to), "{name}: nothing answers {tag}");
+                let method = if tag.contains("role=\"search\"") { Method::GET } else { Method::POST };
+                let said = attribute(&tag, "method").map(str::to_uppercase);
+                assert_eq!(said.as_deref(), Some(method.as_str()), "{name}: {tag}");
+                assert!(leads(&method, to), "{name}: nothing answers {tag}");
             }
             let href = attribute(&tag, "href").map(|to| to.replace("&#x2f;", "/"));
             if let Some(to) = href.filter(|to| !to.starts_with('#')) {

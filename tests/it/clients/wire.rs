@@ -312,7 +312,10 @@ fn the_scripts_of_dotnet_php_and_python_run() {
         &[(Same, "SET lock mine NX PX 5000"), (Same, "SET lock yours NX PX 5000")],
         &[(Same, &format!("{release} lock yours")), (Same, &format!("{release} lock mine"))],
         &[(Same, "SCRIPT LOAD 'return_KEYS[1]'")],
-        &[(Same, "EVALSHA 4ca238f611c9d0ae4e9a75a5dbac22aedc1e44d2 1 a"), (Error, "EVAL 'return_redis.call(\"nope\")' 0")],
+        &[
+            (Same, "EVALSHA 4ca238f611c9d0ae4e9a75a5dbac22aedc1e44d2 1 a"),
+            (Error, "EVAL 'return_redis.call(\"nope\")' 0"),
+        ],
         &[(Same, "SCRIPT EXISTS 4ca238f611c9d0ae4e9a75a5dbac22aedc1e44d2 00"), (Same, "DEL net:1")],
     ]);
 }

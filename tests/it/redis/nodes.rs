@@ -1,0 +1,59 @@
+//! What holds whichever node a client is connected to.
+
+use super::{talk, three};
+use crate::harness::{Cluster, eventually};
+
+#[tokio::test]
+async fn what_was_written_is_read_on_any_node_at_once() {
+    let cluster = three().await;
+    let mut clients = Vec::new();
+    for node in &cluster.nodes {
+        clients.push(talk(node).await);
+    }
+    for n in 0..60_usize {
+        let value = format!("v{n}");
+        assert_eq!(clients[n % 3].ask(&["SET", "k", &value, "EX", "100"]).await, "+OK");
+        assert_eq!(clients[(n + 1) % 3].say("GET k").await, format!("${value}"));
+        assert_eq!(clients[(n + 2) % 3].say("EXISTS k").await, ":1");
+    }
+}
+
+#[tokio::test]
+async fn a_lock_is_held_by_one_whoever_leads() {
+    let cluster = three().await;
+    let mut held = 0;
+    let mut clients = Vec::new();
+    for node in &cluster.nodes {
+        clients.push(talk(node).await);
+    }
+    for (n, client) in clients.iter_mut().enumerate() {
+        held += usize::from(client.ask(&["SET", "lock", &format!("owner-{n}"), "NX", "PX", "60000"]).await == "+OK");
+    }
+    assert_eq!(held, 1);
+    let leader = cluster.leader().await;
+    let next = &cluster.nodes[(leader + 1) % 3];
+    let id = next.id().await;
+    let moved = cluster.nodes[leader].ask(sojourn::control::Request::ClusterTransfer { id }).await;
+    assert!(moved.is_ok(), "{moved:?}");
+    eventually("another one leads", async || cluster.leader().await != leader).await;
+    for client in &mut clients {
+        assert_eq!(client.say("SET lock intruder NX PX 60000").await, "_");
+    }
+    assert_eq!(clients[2].say("GET lock").await, "$owner-0");
+    cluster.pass(60_000);
+    let mut again = 0;
+    for client in &mut clients {
+        again += usize::from(client.say("SET lock next NX PX 60000").await == "+OK");
+    }
+    assert_eq!(again, 1);
+}
+
+#[tokio::test]
+async fn local_reads_are_answered_too() {
+    let cluster = Cluster::with(3, &[("redis.listen", "127.0.0.1:0"), ("redis.reads", "local")]).await;
+    let mut one = talk(&cluster.nodes[0]).await;
+    let mut other = talk(&cluster.nodes[1]).await;
+    assert_eq!(one.say("SET k v").await, "+OK");
+    assert_eq!(one.say("GET k").await, "$v");
+    eventually("the other node has it", async || other.say("GET k").await == "$v").await;
+}

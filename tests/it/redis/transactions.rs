@@ -1,0 +1,75 @@
+//! `MULTI`, `EXEC` and `WATCH`.
+
+use super::{open, talk, three};
+
+#[tokio::test]
+async fn what_is_queued_is_run_as_one() {
+    let node = open().await;
+    let mut client = talk(&node).await;
+    let told = client.pipeline(&["MULTI", "SET a 1", "PING", "INCR a", "GET a", "EXEC", "GET a"]).await;
+    assert_eq!(told, ["+OK", "+QUEUED", "+QUEUED", "+QUEUED", "+QUEUED", "[+OK, +PONG, :2, $2]", "$2"]);
+    assert_eq!(client.pipeline(&["MULTI", "SET a 5", "DISCARD", "GET a"]).await, ["+OK", "+QUEUED", "+OK", "$2"]);
+    assert_eq!(client.pipeline(&["MULTI", "EXEC"]).await, ["+OK", "[]"]);
+}
+
+#[tokio::test]
+async fn what_was_refused_spoils_the_rest() {
+    let node = open().await;
+    let mut client = talk(&node).await;
+    for wrong in ["GET", "NOSUCH", "SUBSCRIBE c"] {
+        let told = client.pipeline(&["MULTI", "SET a 1", wrong, "EXEC", "GET a"]).await;
+        assert!(told[2].starts_with("-ERR"), "{}", told[2]);
+        assert_eq!(told[3], "-EXECABORT Transaction discarded because of previous errors.");
+        assert_eq!(told[4], "_");
+    }
+    // an error of its own is no reason for the others
+    let told = client.pipeline(&["SET s x", "MULTI", "INCR s", "SET b 1", "EXEC"]).await;
+    assert_eq!(told[4], "[-ERR value is not an integer or out of range, +OK]");
+    assert_eq!(client.say("EXEC").await, "-ERR EXEC without MULTI");
+    assert_eq!(client.say("DISCARD").await, "-ERR DISCARD without MULTI");
+}
+
+#[tokio::test]
+async fn whoever_watches_sees_a_change_through_another_node() {
+    let cluster = three().await;
+    let mut one = talk(&cluster.nodes[0]).await;
+    let mut other = talk(&cluster.nodes[2]).await;
+    assert_eq!(one.say("SET k 1").await, "+OK");
+    assert_eq!(other.pipeline(&["WATCH k", "GET k", "MULTI", "SET k 2"]).await, ["+OK", "$1", "+OK", "+QUEUED"]);
+    assert_eq!(one.say("SET k 9").await, "+OK");
+    assert_eq!(other.say("EXEC").await, "_");
+    assert_eq!(other.say("GET k").await, "$9");
+    let told = other.pipeline(&["WATCH k nothing", "MULTI", "SET k 3", "EXEC", "GET k"]).await;
+    assert_eq!(told, ["+OK", "+OK", "+QUEUED", "[+OK]", "$3"]);
+    assert_eq!(one.say("GET k").await, "$3");
+    let told = other.pipeline(&["WATCH k", "UNWATCH", "SET k 4", "MULTI", "GET k", "EXEC"]).await;
+    assert_eq!(told[5], "[$4]");
+}
+
+#[tokio::test]
+async fn counting_in_transactions_loses_nothing() {
+    let cluster = three().await;
+    let mut counted = 0;
+    let addresses: Vec<_> = cluster.nodes.iter().map(crate::harness::Node::redis).collect();
+    let tasks = addresses.into_iter().map(|address| async move {
+        let mut client = crate::wire::Wire::to(address).await;
+        let mut done = 0;
+        for _ in 0..20 {
+            client.say("WATCH n").await;
+            let held: i64 = client.say("GET n").await.trim_start_matches(['$', '_']).parse().unwrap_or(0);
+            client.say("MULTI").await;
+            client.say(&format!("SET n {}", held + 1)).await;
+            match client.say("EXEC").await.as_str() {
+                "[+OK]" => done += 1,
+                "_" => {}
+                other => panic!("{other}"),
+            }
+        }
+        done
+    });
+    for done in futures_util::future::join_all(tasks).await {
+        counted += done;
+    }
+    assert!(counted >= 20);
+    assert_eq!(talk(&cluster.nodes[1]).await.say("GET n").await, format!("${counted}"));
+}
