@@ -15,11 +15,8 @@ use tokio::sync::mpsc;
 use super::matches;
 use crate::clock::Millis;
 use crate::limits::{REDIS_HEARD_BYTES, REDIS_HEARD_MAX};
+use crate::state::told::concerns;
 use crate::state::{Listener, Told};
-
-/// How channels of keyspace events begin.
-const KEYSPACE: &[u8] = b"__keyspace@";
-const KEYEVENT: &[u8] = b"__keyevent@";
 
 /// A message that was heard.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,21 +114,6 @@ impl Hub {
             ears.values().for_each(|ear| ear.hear(&message));
         }
     }
-}
-
-/// Whether what is said in a channel concerns only keys that begin so. Other channels are everybody's.
-pub fn concerns(channel: &[u8], payload: &[u8], prefix: &[u8]) -> bool {
-    let key = if channel.starts_with(KEYSPACE) {
-        match channel.windows(3).position(|end| end == b"__:") {
-            Some(at) => &channel[at + 3..],
-            None => return false,
-        }
-    } else if channel.starts_with(KEYEVENT) {
-        payload
-    } else {
-        return true;
-    };
-    key.starts_with(prefix)
 }
 
 impl Ear {
