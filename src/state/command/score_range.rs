@@ -50,7 +50,8 @@ impl<T: PartialOrd> Bound<T> {
 
 fn score_bound(text: &[u8]) -> Result<Bound<f64>, Reply> {
     // C reads past a number that is too large, or has blanks in front
-    let number = |text: &[u8]| std::str::from_utf8(text).ok()?.trim_ascii_start().parse().ok().filter(|n: &f64| !n.is_nan());
+    let number =
+        |text: &[u8]| std::str::from_utf8(text).ok()?.trim_ascii_start().parse().ok().filter(|n: &f64| !n.is_nan());
     let bound = match text.strip_prefix(b"(") {
         Some(rest) => number(rest).map(Bound::Without),
         None => number(text).map(Bound::With),

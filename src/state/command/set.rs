@@ -213,10 +213,7 @@ pub(super) type Shown = (Vec<u8>, Vec<Reply>);
 
 /// `HSCAN`, `SSCAN`, `ZSCAN`: `key cursor [MATCH pattern] [COUNT n]`. A collection is small, so it is on one page, as
 /// small ones are in Redis.
-pub(super) fn scanned(
-    args: &[Bytes],
-    members: impl FnOnce(&[u8]) -> Result<Option<Vec<Shown>>, Reply>,
-) -> Answered {
+pub(super) fn scanned(args: &[Bytes], members: impl FnOnce(&[u8]) -> Result<Option<Vec<Shown>>, Reply>) -> Answered {
     let is_cursor = !args[1].is_empty() && args[1].iter().all(u8::is_ascii_digit);
     let cursor = std::str::from_utf8(&args[1]).ok().filter(|_| is_cursor).and_then(|cursor| cursor.parse::<u64>().ok());
     cursor.ok_or_else(|| Reply::err("ERR invalid cursor"))?;

@@ -1,6 +1,7 @@
 //! What is decided, what it does to a state, and what it looks like in bytes.
 
 mod as_redis;
+mod collections;
 mod decided;
 mod golden;
 mod histories;

@@ -58,7 +58,12 @@ struct Search<'a> {
 }
 
 /// Finds a pattern at `from` or behind; `^` in front holds it there if `anchors`.
-pub(super) fn seek(text: &[u8], pattern: &[u8], (mut from, anchors): (usize, bool), work: &Work) -> Found<Option<Match>> {
+pub(super) fn seek(
+    text: &[u8],
+    pattern: &[u8],
+    (mut from, anchors): (usize, bool),
+    work: &Work,
+) -> Found<Option<Match>> {
     let (is_anchored, pattern) = match pattern.strip_prefix(b"^") {
         Some(rest) if anchors => (true, rest),
         _ => (false, pattern),
