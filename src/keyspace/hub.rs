@@ -269,7 +269,7 @@ mod tests {
         let hub: Arc<Hub> = Arc::default();
         let mut slow = hub.subscriber(None);
         slow.listen(By::Channel, &Bytes::from_static(b"c"));
-        (0..=REDIS_HEARD_MAX).for_each(|n| hub.hear(n as u64, &message(b"c", b"x")));
+        (0..=REDIS_HEARD_MAX).for_each(|n| hub.hear(n as u64, 0, &message(b"c", b"x")));
         let mut heard = 0;
         while slow.next().await.is_some() {
             heard += 1;
