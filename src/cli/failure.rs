@@ -86,6 +86,10 @@ impl Failure {
             "not_found" | "conflict" if self.to_string().starts_with("node") => {
                 "`sojourn cluster status` lists all nodes"
             }
+            "not_found" if self.to_string().starts_with("app") => "`sojourn app list` shows all apps",
+            "not_found" if self.to_string().starts_with("token") => {
+                "`sojourn token list EMAIL` shows those of an account"
+            }
             "not_found" if self.to_string().starts_with("session") => "`sojourn session list` shows all that live",
             "not_found" => "`sojourn user list` shows all accounts",
             "conflict" => "`sojourn user list` shows all accounts; nothing was changed",

@@ -4,17 +4,21 @@
 //! and `--json` for programs; everything else to standard error.
 
 mod account_file;
+mod app;
 mod backup;
 mod cluster;
 mod config;
 mod doctor;
 mod failure;
+mod import;
 mod output;
 mod private_file;
 mod serve;
 mod session;
+mod source;
 #[cfg(test)]
 mod tests;
+mod token;
 mod user;
 
 use std::ffi::OsString;
@@ -81,9 +85,30 @@ are answered; a second one stops it at once, which is safe too.")]
     /// Live sessions: list, show, revoke
     #[command(subcommand, after_help = "Example:\n  sojourn session list --user ada@example.com")]
     Session(session::Command),
+    /// Services that keep things here: add, list, remove, rotate
+    #[command(subcommand, after_help = "Example:\n  sojourn app list")]
+    App(app::Command),
+    /// Personal access tokens, for programs that act for somebody: add, list, remove
+    #[command(subcommand, after_help = "Example:\n  sojourn token list ada@example.com")]
+    Token(token::Command),
     /// The nodes that share the sessions: status, token, promote, remove, transfer, leave
     #[command(subcommand, after_help = "Example:\n  sojourn cluster status")]
     Cluster(cluster::Command),
+    /// Copy the live keys of a Redis server into the running node, with their deadlines
+    #[command(after_help = "\
+Examples:
+  sojourn import redis://127.0.0.1:6379 --prefix sess:
+  sojourn import redis://127.0.0.1:6379 --prefix sess: --follow
+
+Strings and hashes are copied into the database of the same number, with the time that they have left; other kinds are \
+skipped. A key is written where nothing is. What is here already stays, unless this very command wrote it or found it \
+the same, and nobody has changed it since: whatever an app wrote here is taken to be newer. --overwrite replaces it all \
+the same. The command may be run again.
+
+To move without a pause: start it with --follow, point one app after another at the node, and end it with Ctrl-C once no \
+app speaks to the server any more; before that server is stopped or emptied, since what ends there is removed here. It \
+goes over everything every few seconds, and hears of changes at once if the server has notify-keyspace-events on (KA).")]
+    Import(import::Import),
     /// Settings: print, check
     #[command(subcommand, after_help = "Example:\n  sojourn config check --config sojourn.toml")]
     Config(config::Command),
@@ -140,6 +165,9 @@ impl Cli {
             Some(Command::Serve(serve)) => serve::run(common.load_with(&serve)?, serve.joining()?),
             Some(Command::User(command)) => command.run(&common, out),
             Some(Command::Session(command)) => command.run(&common, out),
+            Some(Command::App(command)) => command.run(&common, out),
+            Some(Command::Token(command)) => command.run(&common, out),
+            Some(Command::Import(import)) => import.run(&common, out),
             Some(Command::Cluster(command)) => command.run(&common, out),
             Some(Command::Config(command)) => command.run(&common, out),
             Some(Command::Doctor(doctor)) => doctor.run(&common, out),

@@ -91,7 +91,7 @@ impl JsonArray {
 }
 
 /// Members that are milliseconds since the Unix epoch.
-const MOMENTS: [&str; 4] = ["created_at", "begun", "expires", "absolute"];
+const MOMENTS: [&str; 6] = ["created_at", "begun", "expires", "absolute", "last_used", "expires_at"];
 
 fn with_moments<T: Serialize>(value: &T) -> io::Result<Value> {
     let mut value = serde_json::to_value(value)?;

@@ -10,13 +10,15 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::control::protocol::{
-    Account, ClusterNode, Health, Imported, JoinToken, Link, LiveSession, Purpose, Refused, Role, Rotated, Status,
+    Account, App, ClusterNode, Copied, Health, Imported, JoinToken, Link, LiveSession, Password, Purpose, Refused,
+    Role, Rotated, Status, Token,
 };
 use crate::control::{Operator, Progress, Server};
 use crate::error::{Error, Result as RoomResult};
 use crate::log::Answer;
 
 mod cluster;
+mod credentials;
 
 /// A moment: 2023-11-14 22:13:20Z.
 const THEN: i64 = 1_700_000_000_000;
@@ -60,6 +62,29 @@ fn session(data: Option<serde_json::Value>) -> LiveSession {
 
 fn link() -> Link {
     Link { url: "http://localhost:3000/link/abc".into(), expires: THEN, purpose: Purpose::SetPassword }
+}
+
+fn app() -> App {
+    App {
+        name: "shop".into(),
+        prefix: "shop:".into(),
+        may_sign_in: true,
+        share: 50,
+        used_bytes: 2_048,
+        sees_sessions: false,
+        created_at: THEN,
+    }
+}
+
+fn token() -> Token {
+    Token {
+        id: "0199a1b2".into(),
+        name: "ci\u{1b}[31m".into(),
+        scopes: vec!["profile".into(), "sessions".into()],
+        created_at: THEN,
+        last_used: Some(THEN),
+        expires_at: None,
+    }
 }
 
 fn peer(id: u64, answers: bool) -> ClusterNode {
@@ -125,6 +150,14 @@ impl Operator for Stub {
                     .into_iter()
                     .collect(),
             }),
+            Request::AppAdd(_) | Request::AppRotate { .. } => {
+                Response::AppSecret { app: app(), password: Password("TheAppPassword".into()) }
+            }
+            Request::AppList => Response::Apps(vec![app()]),
+            Request::AppRemove { .. } | Request::TokenRemove { .. } => Response::Done,
+            Request::TokenAdd(_) => Response::TokenAdded { token: token(), secret: Password("sjt_TheToken".into()) },
+            Request::TokenList { .. } => Response::Tokens(vec![token()]),
+            Request::CopyKeys(chunk) => Response::Copied(vec![Copied::Kept; chunk.keys.len()]),
             Request::ClusterStatus => Response::Cluster(vec![peer(11, true), peer(12, false)]),
             Request::ClusterToken { .. } => Response::Token(JoinToken("sojourn-join-abc".into())),
             Request::ClusterRotateSecret if self.ready => Response::Rotated(Rotated::default()),

@@ -289,7 +289,7 @@ fn show(user: &Account, out: &mut dyn Write) -> Result<(), Failure> {
     )?)
 }
 
-fn read_password(instead: &str) -> Result<Password, Failure> {
+pub(super) fn read_password(instead: &str) -> Result<Password, Failure> {
     if io::stdin().is_terminal() {
         let why =
             format!("--password-stdin reads a pipe or file, and a terminal would show the password\n  hint: {instead}");

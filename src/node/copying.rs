@@ -93,7 +93,7 @@ impl Copying {
             Over::Anything => None,
         };
         match self.write_over(scope, key, (now, over)).await? {
-            Copied::Kept if key.over == Over::Nothing => self.found(scope, key, now).await,
+            Copied::Kept => self.found(scope, key, now).await,
             done => Ok(done),
         }
     }

@@ -1,9 +1,10 @@
-//! Account: names, password, and the places where somebody is signed in.
+//! Account: names, password, the places where somebody is signed in, and (in `tokens`) what speaks for them elsewhere.
 
 use hyper::StatusCode;
 use serde::Serialize;
 
 use super::frame::{Frame, Viewer};
+use super::tokens::Tokens;
 use super::words::Moment;
 use super::{Refusal, Trouble, owner, password_hint, render, sign_in_first};
 use crate::clock::Millis;
@@ -15,11 +16,12 @@ use crate::web::{Door, Reply, Request, reply};
 const HERE: &str = "/account";
 
 /// What `?did=…` says on the page after something was done. Any other value says nothing.
-const NOTICES: [(&str, &str); 5] = [
+const NOTICES: [(&str, &str); 6] = [
     ("names", "Your names are saved."),
     ("password", "Your password is changed, and your other sessions have ended."),
     ("end", "That session has ended."),
     ("others", "All your other sessions have ended."),
+    ("token", "That token is good no more."),
     ("gone", "That session had ended already."),
 ];
 
@@ -116,7 +118,7 @@ pub async fn end_others(door: &Door, request: &Request) -> Result<Reply> {
     }
 }
 
-fn done(what: &str) -> Result<Reply> {
+pub(super) fn done(what: &str) -> Result<Reply> {
     reply::redirect(&format!("{HERE}?did={what}"))
 }
 
@@ -129,6 +131,7 @@ pub struct Account {
     pub password_hint: String,
     pub password_trouble: Option<Trouble>,
     pub sessions: Vec<Row>,
+    pub tokens: Tokens,
 }
 
 /// The form with the names.
@@ -173,7 +176,7 @@ fn rows(mut listed: Vec<Listed>, now: Millis) -> Vec<Row> {
 
 impl Account {
     /// The page as it stands, with nothing to say.
-    async fn of(door: &Door, visitor: &Visitor) -> Result<Self> {
+    pub async fn of(door: &Door, visitor: &Visitor) -> Result<Self> {
         let user = visitor.user.as_ref().ok_or(Error::NotSignedIn)?;
         let now = door.identity.now();
         let sessions = door.identity.sessions(visitor).await?;
@@ -185,6 +188,7 @@ impl Account {
             password_hint: password_hint(&door.settings),
             password_trouble: None,
             sessions: rows(sessions, now),
+            tokens: Tokens::of(door, visitor).await?,
         })
     }
 

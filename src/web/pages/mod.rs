@@ -17,6 +17,7 @@ mod next;
 pub mod refused;
 mod signin;
 mod signup;
+mod tokens;
 mod words;
 
 use std::sync::LazyLock;
@@ -53,6 +54,9 @@ pub fn routes() -> Vec<Route> {
         Route::page(POST, "/account/password", |door, request| Box::pin(account::change_password(door, request))),
         Route::page(POST, "/account/sessions/end-others", |door, request| Box::pin(account::end_others(door, request))),
         Route::page(POST, "/account/sessions/{handle}/end", |door, request| Box::pin(account::end(door, request))),
+        Route::page(GET, "/account/tokens", |door, request| Box::pin(tokens::show(door, request))),
+        Route::page(POST, "/account/tokens", |door, request| Box::pin(tokens::add(door, request))),
+        Route::page(POST, "/account/tokens/{id}/end", |door, request| Box::pin(tokens::end(door, request))),
         Route::page(GET, "/admin", |door, request| Box::pin(admin::show(door, request))),
         Route::page(POST, "/admin/users/{id}/approve", |door, request| Box::pin(admin::approve(door, request))),
         Route::page(POST, "/admin/users/{id}/disable", |door, request| Box::pin(admin::disable(door, request))),

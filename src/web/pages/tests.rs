@@ -14,10 +14,11 @@ use super::landing::{Landing, SessionView};
 use super::link::LinkForm;
 use super::signin::SignInForm;
 use super::signup::{Closed, SignUpForm};
+use super::tokens::{TokenRow, Tokens};
 use super::words::Moment;
-use super::{Refusal, Trouble, error, logout};
+use super::{Refusal, Trouble, error, logout, refused};
 use crate::error::Error;
-use crate::identity::{AppListed, LinkPurpose, Listed, User, Visitor};
+use crate::identity::{LinkPurpose, Listed, Scopes, Token, User, Visitor};
 use crate::web::request::tests::{plain, with};
 use crate::web::{Door, Request, Settings};
 
@@ -66,6 +67,30 @@ fn trouble(field: &'static str, text: &str) -> Option<Trouble> {
     Some(Trouble { field, message: text.to_owned() })
 }
 
+fn tokens(text: &str) -> Tokens {
+    let row = |name: &str, ends: Option<i64>| {
+        TokenRow::of(Token {
+            id: "0199a1b2-c3d4-7abc-8abc-0123456789ab".to_owned(),
+            user: "u1".to_owned(),
+            name: name.to_owned(),
+            digest: [0; 32],
+            scopes: Scopes::PROFILE.with(Scopes::SESSIONS),
+            created_at: NOON,
+            last_used: ends,
+            expires_at: ends,
+        })
+    };
+    Tokens { rows: vec![row(text, Some(NOON + 7_776_000_000)), row("phone", None)], ..Tokens::default() }
+}
+
+fn fresh(text: &str) -> Tokens {
+    Tokens { fresh: Some("sjt_0123456789abcdefghijklmnopqrst3Kx9aB".to_owned()), admin: true, ..tokens(text) }
+}
+
+fn refused(text: &str) -> Tokens {
+    Tokens { name: text.to_owned(), trouble: trouble("name", text), rows: Vec::new(), ..tokens(text) }
+}
+
 fn account(text: &str) -> Account {
     Account {
         since: Moment::day(NOON),
@@ -74,6 +99,7 @@ fn account(text: &str) -> Account {
         password_hint: hint(),
         password_trouble: None,
         sessions: vec![row(text, true), row(text, false), row("Android", false)],
+        tokens: tokens(text),
     }
 }
 
@@ -94,7 +120,7 @@ fn admin(text: &str) -> Admin {
         user(&format!("{text}@example.com"), &[], [false, false, false]),
         user("dan@example.com", &[], [false, true, true]),
     ];
-    let app = AppListed { name: "blog".to_owned(), prefix: text.to_owned(), may_sign_in: true };
+    let app = App { name: "blog".to_owned(), prefix: text.to_owned(), may_sign_in: true };
     Admin {
         notice: Some("Approved. They get in from now on."),
         accounts: 1_204,
@@ -104,7 +130,7 @@ fn admin(text: &str) -> Admin {
         part: text.to_owned(),
         people: people.iter().map(|user| Person::of(user, "u-ada@example.com")).collect(),
         next: Some("?q=a&after=b".to_owned()),
-        apps: vec![App::of(app)],
+        apps: vec![app],
     }
 }
 
@@ -161,6 +187,8 @@ fn pages(text: &str) -> Vec<(String, String)> {
         ("admin-empty", empty.html(&member)),
         ("home-waits", Home { first_name: text.to_owned(), session: session() }.html(&waiting)),
         ("account-waits", account(text).html(&waiting)),
+        ("account-token", Account { tokens: fresh(text), ..account(text) }.html(&member)),
+        ("account-tokens", Account { tokens: refused(text), ..account(text) }.html(&member)),
         ("logout", logout::question(&member)),
         ("link-admin", LinkForm::of(LinkPurpose::FirstAdmin, hint.clone()).html()),
     ];
@@ -405,6 +433,10 @@ fn pages_to_look_at() {
     for (name, html) in pages("Ada") {
         let html = Regex::new(r#""/style\.css[^"]*""#).expect("a pattern").replace(&html, "\"style.css\"");
         std::fs::write(dir.join(format!("{name}.html")), html.as_ref()).expect("a page");
+    }
+    for (name, page) in [("waits", refused::waits(Some("ada@example.com"))), ("forbidden", refused::forbidden(None))] {
+        let html = refused::html(&Settings::of("http://localhost:3000"), &page).expect("a page");
+        std::fs::write(dir.join(format!("refused-{name}.html")), html).expect("a page");
     }
 }
 
