@@ -7,6 +7,7 @@ mod decided;
 mod golden;
 mod histories;
 mod same;
+mod script_bounds;
 mod scripts;
 
 use bytes::Bytes;

@@ -29,7 +29,7 @@ use work::Work;
 /// Instructions between two looks at what is left.
 const LOOK_EVERY: u32 = 100;
 /// Steps that a command costs, besides those for its bytes.
-const COMMAND_STEPS: u64 = 50;
+const COMMAND_STEPS: u64 = 100;
 /// Bytes that cost a step.
 const STEP_BYTES: usize = 16;
 /// Steps of a command that looks at all keys.
