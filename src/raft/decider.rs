@@ -33,9 +33,10 @@ use crate::state::{Entries, Key, Op, Outcome, Record, State};
 pub const QUEUE_MAX: usize = 8_192;
 /// Ops that are decided into one record.
 const BATCH_MAX: usize = 512;
-/// Bytes that one record holds, about: it ends with the Op that reaches them. A record must fit well into what a frame
-/// may decode to, and into memory as often as there are flights.
+/// Bytes that one record holds, about, and how long deciding it takes: it ends with the Op that reaches either. A record
+/// must fit well into what a frame may decode to, and into memory as often as there are flights.
 const RECORD_BYTES: usize = 4 << 20;
+const DECIDING: Duration = Duration::from_millis(50);
 /// Bytes of sessions that one Op touches, about, and how many: a touch writes each as a whole.
 const LOT_BYTES: usize = 1 << 20;
 const LOT_MAX: usize = 512;
@@ -256,8 +257,8 @@ impl Decider {
         let stamp = self.time.stamp();
         let mut granted = grant(waiting, held, |op| claim(op, &generation.entries, stamp)).into_iter();
         let begun = Instant::now();
-        let view = View::new(&generation.entries, stamp).beside(self.flying as u64);
-        let mut view = view.timed(Arc::new(move || begun.elapsed()));
+        let view = View::new(&generation.entries, stamp).timed(Arc::new(move || begun.elapsed()));
+        let mut view = view.beside(self.flying as u64);
         let mut record = Record { stamp, changes: Vec::new() };
         let (mut jobs, mut changes, mut taken, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for (job, claim) in granted.by_ref() {
@@ -269,7 +270,7 @@ impl Decider {
             }
             jobs.push((job, outcome));
             taken.push(claim);
-            if bytes >= RECORD_BYTES {
+            if bytes >= RECORD_BYTES || begun.elapsed() >= DECIDING {
                 break;
             }
         }

@@ -102,11 +102,15 @@ pub async fn oauth2_auth(door: &Door, request: &Request) -> Result<Reply> {
     check(door, request, Dialect::OAuth2).await
 }
 
-/// Who the request counts as coming from, for services behind a proxy: by a token of ours, or else by cookies.
+/// Who a request counts as coming from, for services behind a proxy: by a token of ours, or by cookies. A token that is
+/// good no more is nobody's, whoever's cookies came with it.
 async fn whoever(door: &Door, request: &Request) -> Result<Option<Arc<User>>> {
-    match bearer::user_of_ours(door, request, Scopes::PROFILE).await? {
-        Some(user) => Ok(Some(user)),
-        None => Ok(door.visitor(request).await?.whoever().cloned()),
+    if !bearer::is_ours(request) {
+        return Ok(door.visitor(request).await?.whoever().cloned());
+    }
+    match bearer::user(door, request, Scopes::PROFILE).await {
+        Err(Error::Token) => Ok(None),
+        user => user,
     }
 }
 
@@ -125,7 +129,7 @@ async fn check(door: &Door, request: &Request, dialect: Dialect) -> Result<Reply
         door.sightings.note(request);
     }
     let who = match whoever(door, request).await {
-        Err(Error::Malformed(why)) => return Ok(refuse(door, request, Unclear::of(why))),
+        Err(Error::Malformed(why) | Error::Forbidden(why)) => return Ok(refuse(door, request, Unclear::of(why))),
         who => who?,
     };
     let who = who.as_ref();

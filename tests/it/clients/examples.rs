@@ -192,7 +192,7 @@ async fn who_signed_in_at_an_app_that_may_is_signed_in_here() {
     mine.sign_in(ADA, PASSWORD).await;
     let listed = async || body(mine.clone().get("/api/v1/sessions").await).await;
     eventually("it is listed", async || listed().await.as_array().is_some_and(|list| list.len() == 2)).await;
-    let (status, page) = mine.page("/account").await;
+    let (status, page) = mine.clone().page("/account").await;
     assert_eq!(status, StatusCode::OK);
     for session in listed().await.as_array().expect("a list") {
         assert!(page.contains(session["handle"].as_str().expect("a handle")), "{session} is not on {page}");
