@@ -12,6 +12,7 @@ mod clocks;
 mod cluster;
 mod concurrency;
 mod enumeration;
+mod events;
 mod forward_auth;
 mod fuzz;
 mod harness;
