@@ -40,8 +40,21 @@ const ROUTES: &[(&str, &[&str], bool)] = &[
     ("/api/v1/sessions/x", &["DELETE"], false),
     ("/api/v1/profile", &["GET"], false),
     ("/api/v1/password", &["POST"], false),
+    ("/account/tokens", &["GET", "POST"], true),
+    ("/account/tokens/x/end", &["POST"], true),
+    ("/admin", &["GET"], true),
+    ("/admin/users/x/approve", &["POST"], true),
+    ("/admin/users/x/disable", &["POST"], true),
+    ("/admin/users/x/enable", &["POST"], true),
+    ("/api/v1/tokens", &["GET", "POST"], false),
+    ("/api/v1/tokens/x", &["DELETE"], false),
+    ("/api/v1/events", &["GET"], false),
+    ("/oauth/introspect", &["POST"], false),
     ("/api/v1/openapi.json", &["GET"], false),
 ];
+
+/// What proxies ask: it takes any method, and has tests of its own.
+const CHECKS: [&str; 4] = ["/api/authz/auth-request", "/api/authz/forward-auth", "/api/verify", "/oauth2/auth"];
 
 const CHANGES: [&str; 4] = ["POST", "PUT", "PATCH", "DELETE"];
 
@@ -91,8 +104,9 @@ async fn still_works(node: &Node, ada: &mut Visitor) {
 async fn the_table_here_names_every_operation_of_the_document() {
     let node = Node::start().await;
     let document = body(node.visitor().get("/api/v1/openapi.json").await).await;
-    let described = document["paths"].as_object().expect("paths").iter().flat_map(|(path, item)| {
-        let path = path.replace("{handle}", "x");
+    let paths = document["paths"].as_object().expect("paths").iter();
+    let described = paths.filter(|(path, _)| !CHECKS.contains(&path.as_str())).flat_map(|(path, item)| {
+        let path = path.replace("{handle}", "x").replace("{id}", "x");
         item.as_object().expect("methods").keys().map(move |method| (path.clone(), method.to_uppercase()))
     });
     let described: BTreeSet<(String, String)> = described.collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::state::command::Call;
-use crate::state::{Commands, Reply, Scope, SessionEvent, Told};
+use crate::state::{Commands, Reply, Scope, SessionEvent, Told, told};
 
 fn commands(calls: &[&[&str]]) -> Op {
     let scope = Scope { db: 0, app: None, sessions: "sess:".into(), guard_ms: 10_000 };
@@ -99,6 +99,7 @@ fn no_command_begins_anything_on_a_dead_key() {
 #[test]
 fn a_set_in_the_place_of_a_session_signs_out() {
     let world = World::new();
+    world.run(&Op::Setting { name: told::SESSION_EVENTS.into(), value: "on".into(), only_if_absent: true });
     world.begin("a", "ada");
     ask(&world, &["SADD", "s", "x"]);
     assert!(ask(&world, &["HSET", "sess:a", "f", "v"]).is_error(), "a session is no hash");
