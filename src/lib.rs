@@ -22,8 +22,9 @@
 //! | 1 cellar | [`state`], [`log`] | ground |
 //! | 0 ground | [`clock`] [`random`] [`config`] [`limits`] [`error`] [`listen`] [`trace`] [`planted`] | std and crates |
 //!
-//! One crate, one room: warp and minijinja only in `web`; redis-protocol only in `resp`; openraft and redb only in `raft`; moka and rusqlite only in
-//! `state`; argon2 only in `identity/passwords.rs`; bincode only in `state/codec.rs`.
+//! One crate, one room: warp and minijinja only in `web`; redis-protocol only in `resp`; openraft and redb only in
+//! `raft`; moka and rusqlite only in `state`, mlua only in its `command/script`; argon2 only in `identity/passwords.rs`;
+//! bincode only in `state/codec.rs`.
 //!
 //! # What always holds
 //! - Nothing is acknowledged before it is on a majority's disks and applied here.

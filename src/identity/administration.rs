@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use super::visitor::Visitor;
-use super::{Identity, SECURITY, User};
+use super::{AppView, Identity, SECURITY, User};
 use crate::error::{Error, Result};
-use crate::state::{AppRecord, EndUser, Key, UserChange};
+use crate::state::{EndUser, UserChange};
 
 /// A page of accounts.
 #[derive(Debug, Default)]
@@ -14,14 +14,6 @@ pub struct Found {
     pub users: Vec<Arc<User>>,
     /// The address to go on after, when there are more.
     pub next: Option<String>,
-}
-
-/// A service that keeps things here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AppListed {
-    pub name: String,
-    pub prefix: String,
-    pub may_sign_in: bool,
 }
 
 /// What an admin does to an account.
@@ -88,24 +80,9 @@ impl Identity {
     /// The services that keep things here, by name.
     ///
     /// # Errors
-    /// Those of [`Identity::admin`].
-    pub async fn apps_listed(&self, visitor: &Visitor) -> Result<Vec<AppListed>> {
+    /// Those of [`Identity::admin`]; `NotDone` when nobody can tell.
+    pub async fn apps_seen(&self, visitor: &Visitor) -> Result<Vec<AppView>> {
         self.admin(visitor)?;
-        let generation = self.state.generation();
-        let collect = move || {
-            let named = Key::app("");
-            let ours = generation.entries.iter().filter(|(key, _)| key.as_bytes().starts_with(named.as_bytes()));
-            ours.filter_map(|(_, entry)| AppRecord::read(entry.value())).collect()
-        };
-        let records: Vec<AppRecord> =
-            tokio::task::spawn_blocking(collect).await.map_err(|e| Error::broken("listing", e))?;
-        let listed = |record: AppRecord| AppListed {
-            prefix: String::from_utf8_lossy(&record.prefix).into_owned(),
-            name: record.name,
-            may_sign_in: record.may_sign_in,
-        };
-        let mut apps: Vec<AppListed> = records.into_iter().map(listed).collect();
-        apps.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(apps)
+        self.apps().await
     }
 }

@@ -44,13 +44,14 @@ use crate::log::Log;
 use crate::state::{EndUser, Key, Op, Outcome, State, UserChange, UserRow};
 pub use crate::state::{Proof, Scopes, SessionEvent, Token, User, UserOutcome};
 pub use accounts::{Imported, NewAccount, SessionView};
-pub use administration::{Administered, AppListed, Found};
+pub use administration::{Administered, Found};
 pub use events::{Event, EventId, Events, Listening, News};
 pub use introspection::Introspected;
 pub use links::{LinkPurpose, OneTimeLink};
 pub use registry::{AppView, NewApp};
 pub use sessions::{Granted, Listed};
 pub use signin::{SignIn, SignUp};
+pub use token_text::BEGINNING as TOKEN_PREFIX;
 pub use tokens::{IssuedToken, WantedToken};
 pub use visitor::{Cookies, Session, Visitor};
 

@@ -15,11 +15,8 @@ use tokio::sync::mpsc;
 use super::matches;
 use crate::clock::Millis;
 use crate::limits::{REDIS_HEARD_BYTES, REDIS_HEARD_MAX};
+use crate::state::told::concerns;
 use crate::state::{Listener, Told};
-
-/// How channels of keyspace events begin.
-const KEYSPACE: &[u8] = b"__keyspace@";
-const KEYEVENT: &[u8] = b"__keyevent@";
 
 /// A message that was heard.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,21 +114,6 @@ impl Hub {
             ears.values().for_each(|ear| ear.hear(&message));
         }
     }
-}
-
-/// Whether what is said in a channel concerns only keys that begin so. Other channels are everybody's.
-pub fn concerns(channel: &[u8], payload: &[u8], prefix: &[u8]) -> bool {
-    let key = if channel.starts_with(KEYSPACE) {
-        match channel.windows(3).position(|end| end == b"__:") {
-            Some(at) => &channel[at + 3..],
-            None => return false,
-        }
-    } else if channel.starts_with(KEYEVENT) {
-        payload
-    } else {
-        return true;
-    };
-    key.starts_with(prefix)
 }
 
 impl Ear {
@@ -287,7 +269,7 @@ mod tests {
         let hub: Arc<Hub> = Arc::default();
         let mut slow = hub.subscriber(None);
         slow.listen(By::Channel, &Bytes::from_static(b"c"));
-        (0..=REDIS_HEARD_MAX).for_each(|n| hub.hear(n as u64, &message(b"c", b"x")));
+        (0..=REDIS_HEARD_MAX).for_each(|n| hub.hear(n as u64, 0, &message(b"c", b"x")));
         let mut heard = 0;
         while slow.next().await.is_some() {
             heard += 1;

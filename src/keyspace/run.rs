@@ -159,8 +159,13 @@ impl Keyspace {
                     out.push(refusal);
                     Ok(())
                 }
+                None if is_odd(&calls[0]) => self.script_here(scope, &calls[0], out).await,
                 None => self.stretch(scope, &mut calls, out).await,
             };
+        }
+        if &*name == b"eval_ro" {
+            self.remember(call);
+            return self.script_here(scope, call, out).await;
         }
         let answered = match &*name {
             b"flushdb" | b"flushall" => self.flush(scope, call).await,
@@ -169,6 +174,19 @@ impl Keyspace {
         let ended = matches!(answered, Err(Error::FateUnknown));
         out.push(answered.unwrap_or_else(|error| refusal(&error)));
         if ended { Err(Ended) } else { Ok(()) }
+    }
+
+    /// Runs a script that only reads, off the async threads: it may take its time.
+    async fn script_here(&self, scope: &Scope, call: &Call, out: &mut Vec<Reply>) -> Result<(), Ended> {
+        let (generation, now) = (self.state.generation(), self.log.now());
+        let (call, scope) = (call.clone(), scope.clone());
+        let run = move || command::read(&generation.entries, &scope, &call.0, now);
+        let answered = match self.freshen().await {
+            Ok(()) => tokio::task::spawn_blocking(run).await.map_err(|e| Error::broken("running a script", e)),
+            Err(error) => Err(error),
+        };
+        out.push(answered.unwrap_or_else(|error| refusal(&error)));
+        Ok(())
     }
 }
 
@@ -199,7 +217,7 @@ fn is_odd(call: &Call) -> bool {
     match name.len() {
         4 => listing::lists(name),
         6 => is(b"dbsize"),
-        7 => is(b"flushdb") || is(b"evalsha"),
+        7 => is(b"flushdb") || is(b"evalsha") || is(b"eval_ro"),
         8 => is(b"flushall"),
         9 => is(b"randomkey"),
         10 => is(b"evalsha_ro"),

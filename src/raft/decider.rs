@@ -36,6 +36,9 @@ const BATCH_MAX: usize = 512;
 /// Bytes that one record holds, about: it ends with the Op that reaches them. A record must fit well into what a frame
 /// may decode to, and into memory as often as there are flights.
 const RECORD_BYTES: usize = 4 << 20;
+/// How long deciding what goes into one record may take, about: it ends with the Op that reaches it. Scripts take as long
+/// as they are let.
+const DECIDING: Duration = Duration::from_millis(50);
 /// Bytes of sessions that one Op touches, about, and how many: a touch writes each as a whole.
 const LOT_BYTES: usize = 1 << 20;
 const LOT_MAX: usize = 512;
@@ -269,7 +272,7 @@ impl Decider {
             }
             jobs.push((job, outcome));
             taken.push(claim);
-            if bytes >= RECORD_BYTES {
+            if bytes >= RECORD_BYTES || begun.elapsed() >= DECIDING {
                 break;
             }
         }

@@ -84,7 +84,7 @@ pub async fn serve(door: Arc<Door>, port: Port, stop: impl Future<Output = ()>) 
         open.spawn(welcome(door.clone(), (stream, address), tls.clone(), (held, stranger)));
     }
     drop(listener);
-    door.clients.all().iter().for_each(|card| card.cut());
+    door.clients.close();
     let drained = timeout(limits::DRAIN_TIMEOUT, async { while open.join_next().await.is_some() {} }).await;
     if drained.is_err() {
         tracing::warn!(connections = open.len(), "clients of the Redis door are cut off");

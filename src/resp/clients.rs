@@ -16,6 +16,8 @@ pub struct Clients {
     last: AtomicU64,
     /// How many there were.
     pub total: AtomicU64,
+    /// Whether nobody is to stay.
+    is_closing: AtomicBool,
 }
 
 /// What others may know of a connection.
@@ -68,6 +70,9 @@ impl Clients {
             wake: Notify::new(),
         });
         clients.all.lock().insert(id, card.clone());
+        if clients.is_closing.load(Ordering::SeqCst) {
+            card.cut();
+        }
         (card, Registered { clients: door.clone(), id })
     }
 
@@ -79,6 +84,12 @@ impl Clients {
     /// How many there are.
     pub fn count(&self) -> usize {
         self.all.lock().len()
+    }
+
+    /// Ends everybody's connection, and of those who are still on their way in.
+    pub fn close(&self) {
+        self.is_closing.store(true, Ordering::SeqCst);
+        self.all.lock().values().for_each(|card| card.cut());
     }
 
     /// Has everybody look up.

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::{BufMut as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -30,6 +31,12 @@ const KEEP: usize = 64 << 10;
 const SEND: usize = 64 << 10;
 /// Messages that are sent at once.
 const MESSAGES: usize = 256;
+/// Room that is kept for what a client sends.
+const KEEP_INPUT: usize = 256 << 10;
+/// How long, and how much, is read of somebody who was told that the connection ends: a connection that is closed on
+/// unread bytes takes its last words with it.
+const LINGER: Duration = Duration::from_millis(200);
+const LINGER_BYTES: usize = 256 << 10;
 
 /// A client's end of the line.
 struct Wire<S> {
@@ -37,6 +44,10 @@ struct Wire<S> {
     input: BytesMut,
     out: BytesMut,
     frames: Frames,
+    /// The most that `input` has held since it was made.
+    grown: usize,
+    calls: VecDeque<Call>,
+    replies: Vec<Reply>,
 }
 
 /// Why waiting ended.
@@ -55,8 +66,7 @@ where
     let until = Instant::now() + limits::REDIS_UNKNOWN_TIME;
     let mut talk = Conversation::new(door.clone(), card.clone());
     let mut place = Some(place).filter(|_| !talk.is_known());
-    let (input, out) = (BytesMut::new(), BytesMut::new());
-    let mut wire = Wire { stream, input, out, frames: Frames::default() };
+    let mut wire = Wire::over(stream);
     loop {
         let event = tokio::select! {
             biased;
@@ -89,37 +99,62 @@ where
             place = None;
         }
     }
-    // whoever reads our last words must not be cut off by what it sent and we did not read
     let _ = timeout(limits::REDIS_WRITE_TIMEOUT, wire.stream.shutdown()).await;
+    if talk.closes {
+        let _ = timeout(LINGER, wire.linger()).await;
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    fn over(stream: S) -> Self {
+        let (input, out) = (BytesMut::new(), BytesMut::new());
+        let (calls, replies) = (VecDeque::new(), Vec::new());
+        Self { stream, input, out, frames: Frames::default(), grown: 0, calls, replies }
+    }
+
+    /// Reads what is still coming, and throws it away.
+    async fn linger(&mut self) {
+        let mut left = LINGER_BYTES;
+        self.input = BytesMut::with_capacity(READ);
+        while left > 0 {
+            self.input.clear();
+            match self.stream.read_buf(&mut self.input).await {
+                Ok(n @ 1..) => left = left.saturating_sub(n),
+                _ => return,
+            }
+        }
+    }
+
     async fn read(&mut self) -> io::Result<usize> {
+        if self.input.is_empty() && self.grown > KEEP_INPUT {
+            (self.input, self.grown) = (BytesMut::new(), 0);
+        }
         if self.input.capacity() - self.input.len() < READ / 4 {
             // what is known to come is made room for by doubling, as it comes
             let more = if self.frames.is_partial() { self.input.len().clamp(READ, 1 << 20) } else { READ };
             self.input.reserve(more);
         }
-        self.stream.read_buf(&mut self.input).await
+        let read = self.stream.read_buf(&mut self.input).await;
+        self.grown = self.grown.max(self.input.len());
+        read
     }
 
     /// Answers all commands that are whole.
     async fn turn(&mut self, talk: &mut Conversation, door: &Door) -> io::Result<()> {
-        let (mut calls, mut replies) = (VecDeque::new(), Vec::new());
         loop {
             // who is not known yet is heard one command at a time: more may be sent by whoever is
             let most = if talk.is_known() { limits::REDIS_TURN_MAX } else { 1 };
-            let wrong = self.take(talk, &mut calls, most);
-            let is_full = calls.len() >= most;
-            while !calls.is_empty() && !talk.closes {
-                talk.answer(&mut calls, &mut replies).await;
-                self.write(talk, &mut replies, door).await?;
+            let wrong = self.take(talk, most);
+            let is_full = self.calls.len() >= most;
+            while !self.calls.is_empty() && !talk.closes {
+                talk.answer(&mut self.calls, &mut self.replies).await;
+                self.write(talk, door).await?;
             }
             if let (Err(Wrong(what)), false) = (wrong, talk.closes) {
                 door.meters.cut.increment(1);
-                replies.push(Reply::error(format!("ERR Protocol error: {what}")));
+                self.replies.push(Reply::error(format!("ERR Protocol error: {what}")));
                 talk.closes = true;
-                self.write(talk, &mut replies, door).await?;
+                self.write(talk, door).await?;
             }
             self.send().await?;
             if !is_full || talk.closes {
@@ -130,17 +165,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Takes commands off what was read.
-    fn take(&mut self, talk: &Conversation, calls: &mut VecDeque<Call>, most: usize) -> Result<(), Wrong> {
-        while calls.len() < most {
+    fn take(&mut self, talk: &Conversation, most: usize) -> Result<(), Wrong> {
+        while self.calls.len() < most {
             match self.frames.next(&mut self.input, talk.bounds())? {
-                Some(words) => calls.push_back(Call(words)),
+                Some(words) => self.calls.push_back(Call(words)),
                 None => break,
             }
         }
         Ok(())
     }
 
-    async fn write(&mut self, talk: &Conversation, replies: &mut Vec<Reply>, door: &Door) -> io::Result<()> {
+    async fn write(&mut self, talk: &Conversation, door: &Door) -> io::Result<()> {
+        let mut replies = std::mem::take(&mut self.replies);
         for reply in replies.drain(..) {
             if reply.is_error() {
                 door.meters.errors.increment(1);
@@ -150,6 +186,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 self.send().await?;
             }
         }
+        // the room is kept
+        self.replies = replies;
         Ok(())
     }
 

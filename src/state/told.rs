@@ -41,6 +41,19 @@ pub(super) fn messages(wanted: &[u8], (class, event): (u8, &str), db: u8, raw: &
     all
 }
 
+/// Whether what is said in a channel concerns only keys that begin so. Channels of no events are everybody's.
+pub fn concerns(channel: &[u8], payload: &[u8], prefix: &[u8]) -> bool {
+    let key = if channel.starts_with(b"__keyspace@") {
+        let begins = channel.windows(3).position(|end| end == b"__:");
+        begins.map(|at| &channel[at + 3..])
+    } else if channel.starts_with(b"__keyevent@") {
+        Some(payload)
+    } else {
+        return true;
+    };
+    key.is_some_and(|key| key.starts_with(prefix))
+}
+
 /// Adds what is told of the effects of an Op that is none of an app's.
 pub(super) fn of(view: &View<'_>, op: &Op, effects: &mut Vec<Effect>) {
     if effects.is_empty() {

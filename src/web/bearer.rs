@@ -10,7 +10,7 @@ use hyper::header::{self, HeaderValue};
 
 use super::{Door, Request};
 use crate::error::{Error, Result};
-use crate::identity::{Scopes, User};
+use crate::identity::{Scopes, TOKEN_PREFIX as PREFIX, User};
 
 /// What a refused token is told, beside 401 (RFC 6750, section 3).
 pub(super) const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"sojourn\", error=\"invalid_token\"");
@@ -20,6 +20,12 @@ const SCHEME: &[u8] = b"bearer";
 /// Whether a token was sent, good or not.
 pub fn is_sent(request: &Request) -> bool {
     request.headers.get_all(header::AUTHORIZATION).iter().any(|value| after_scheme(value.as_bytes()).is_some())
+}
+
+/// Whether a token of ours was sent, good or not: others are the affair of a service that they are on their way to.
+pub fn is_ours(request: &Request) -> bool {
+    let sent = request.headers.get_all(header::AUTHORIZATION).iter().filter_map(|value| after_scheme(value.as_bytes()));
+    sent.into_iter().any(|token| token.starts_with(PREFIX.as_bytes()))
 }
 
 /// Whom the token that was sent speaks for; `None` when none was, and cookies decide.

@@ -2,6 +2,7 @@
 
 use reqwest::header::{ACCEPT, LOCATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
 use reqwest::{Method, Response, StatusCode};
+use serde_json::json;
 use sojourn::control::protocol::{NewAccount, Password};
 use sojourn::control::{Request as Ask, Response as Answer};
 
@@ -288,6 +289,35 @@ async fn what_could_be_read_in_two_ways_is_refused_in_every_dialect() {
     let answer = ask(&ada, "/api/authz/auth-request", &unsaid).await;
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
     assert!(body(answer).await["detail"].as_str().is_some_and(|detail| detail.contains("X-Original-Method")));
+}
+
+#[tokio::test]
+async fn tokens_of_ours_speak_for_their_owner_and_others_are_the_services_own() {
+    let node = node().await;
+    let mut ada = person(&node, "ada@example.com", &["staff"]).await;
+    let mut made = async |scope: &str| {
+        let made = ada.post("/api/v1/tokens", &json!({"name": "a", "scopes": [scope]})).await;
+        body(made).await["token"].as_str().expect("a token").to_owned()
+    };
+    let (good, narrow) = (made("profile").await, made("sessions").await);
+    let headers = caddy("GET", "app.example.com", "/x");
+    let asked = async |who: &Visitor, authorization: &str| {
+        let headers = [&headers[..], &[("Authorization", authorization)]].concat();
+        let answer = ask(who, "/api/authz/forward-auth", &headers).await;
+        (answer.status().as_u16(), identity(&answer)[1].map(str::to_owned))
+    };
+    let passes = (200, Some("ada@example.com".to_owned()));
+    let nobody = node.visitor();
+    assert_eq!(asked(&nobody, &format!("Bearer {good}")).await, passes);
+    assert_eq!(asked(&nobody, &format!("Bearer {narrow}")).await, (403, None));
+    for bad in ["Bearer sjt_", "Bearer sjt_x", &format!("Bearer {}x", &good[..39])] {
+        assert_eq!(asked(&nobody, bad).await, (401, None));
+        assert_eq!(asked(&ada, bad).await, (401, None), "a token outranks cookies");
+    }
+    for other in ["Bearer glpat-x", "Basic eDp5", "Negotiate x"] {
+        assert_eq!(asked(&nobody, other).await, (401, None), "{other}");
+        assert_eq!(asked(&ada, other).await, passes, "{other}");
+    }
 }
 
 #[tokio::test]

@@ -34,5 +34,5 @@ mod sessions;
 mod signin;
 mod signup;
 mod throttle;
-mod wire;
 mod tokens;
+mod wire;

@@ -6,6 +6,8 @@ mod channels;
 mod handshake;
 mod keys;
 mod nodes;
+mod scripts;
+mod tls;
 mod transactions;
 
 use crate::harness::{Cluster, Node};

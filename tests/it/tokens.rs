@@ -307,3 +307,24 @@ async fn the_account_page_makes_a_token_shows_it_once_and_ends_it() {
     }
     assert_eq!(node.visitor().form("/account/tokens", &fields).await.headers()["location"], "/login?next=%2Faccount");
 }
+
+#[tokio::test]
+async fn a_token_passes_a_proxy_and_one_of_another_make_is_the_services_own_affair() {
+    let node = Node::with(&[("web.trusted_proxies", "127.0.0.0/8")]).await;
+    let mut ada = node.person(ADA).await;
+    let (token, _) = made(&mut ada, &["profile"]).await;
+    let (other_scope, _) = made(&mut ada, &["sessions"]).await;
+    node.ask(Request::UserApprove { email: ADA.into() }).await.expect("is approved");
+    let ask = async |visitor: &Visitor, token: &str| {
+        let request = visitor.request(Method::GET, "/api/authz/auth-request");
+        let request = request.header("X-Original-URL", "https://wiki.example/x");
+        request.header(AUTHORIZATION, format!("Bearer {token}")).send().await.expect("an answer")
+    };
+    let nobody = node.visitor();
+    let passed = ask(&nobody, &token).await;
+    assert_eq!((passed.status(), passed.headers().contains_key("remote-user")), (StatusCode::OK, true));
+    assert_eq!(ask(&nobody, &other_scope).await.status(), StatusCode::FORBIDDEN);
+    assert_eq!(ask(&nobody, "sjt_nonsense").await.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(ask(&nobody, "eyJhbGciOiJub25lIn0.e30.").await.status(), StatusCode::UNAUTHORIZED, "nobody is signed in");
+    assert_eq!(ask(&ada, "eyJhbGciOiJub25lIn0.e30.").await.status(), StatusCode::OK, "the cookie decides");
+}

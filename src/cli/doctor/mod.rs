@@ -86,7 +86,32 @@ impl Doctor {
             };
             Finding { what: probe.name.clone(), kind: probe.kind, outcome }
         });
-        report::tell(findings.collect(), self.json, out)
+        let mut findings: Vec<Finding> = findings.collect();
+        findings.extend(self.taken_away((&plain, upstream.as_ref()), &probes::taking_away(&nonce), ask)?);
+        report::tell(findings, self.json, out)
+    }
+
+    /// Whether a client can have the proxy take its own word away. Only where that word was seen.
+    fn taken_away(
+        &self,
+        (plain, upstream): (&Probe, Option<&Upstream>),
+        probe: &Probe,
+        ask: impl Fn(&Probe) -> Result<Answered, Failure>,
+    ) -> Result<Option<Finding>, Failure> {
+        let is_told = |mark: &str| {
+            let seen = upstream?.seen(mark)?;
+            Some(seen.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("remote-user")))
+        };
+        if is_told(&plain.mark) != Some(true) {
+            return Ok(None);
+        }
+        let answered = ask(probe)?;
+        let outcome = match is_told(&probe.mark) {
+            Some(true) => Outcome::Stopped("the service is told who it is".into()),
+            Some(false) => Outcome::GotThrough("the service is not told who it is".into()),
+            None => Outcome::Stopped(format!("the proxy answered {}", answered.status)),
+        };
+        Ok(Some(Finding { what: probe.name.clone(), kind: probe.kind, outcome }))
     }
 
     fn send(&self, agent: &ureq::Agent, base: &Base, probe: &Probe) -> Result<Answered, Failure> {

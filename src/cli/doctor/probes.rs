@@ -63,7 +63,15 @@ impl Probe {
     }
 }
 
-/// Everything that is tried.
+/// A request that has the proxy take away a header of its own, as one that belongs to the connection.
+pub(super) fn taking_away(nonce: &str) -> Probe {
+    let mut probe = Probe::new(nonce, 999, Kind::Identity);
+    probe.name = "Connection: Remote-User".into();
+    probe.headers = vec![("Connection".into(), "close, Remote-User".into())];
+    probe
+}
+
+/// Everything that is forged.
 pub(super) fn all(nonce: &str, authority: &str) -> Vec<Probe> {
     let mut probes: Vec<Probe> = Vec::new();
     let mut add = |kind, name: String, fill: &dyn Fn(&mut Probe)| {

@@ -29,7 +29,7 @@ pub(super) struct Finding {
 const IDENTITY: &str = "\
 Services would take a client's own word for who it is. Have the proxy replace these headers:
   nginx    proxy_set_header Remote-User $sojourn_user; and so for -Email, -Name and -Groups; underscores_in_headers off
-  Caddy    in a route block, before forward_auth: request_header -Remote*
+  Caddy    in a route block, before forward_auth: request_header -Remote*; and 400 where Connection names one of them
   Traefik  authResponseHeaders with all four; a headers middleware before it that empties the other spellings";
 
 const ORIGINAL: &str = "\

@@ -11,6 +11,7 @@ use super::reply::{Answered, Reply, wrong};
 use crate::clock::Millis;
 use crate::limits::FLUSH_MAX;
 use crate::state::entry::{Entry, Kind, NEVER};
+use crate::state::told::concerns;
 
 /// A text's place in the order of `SCAN`: the same on every node, so that any of them can go on. It fits into the
 /// whole numbers of a JavaScript `Number`.
@@ -360,6 +361,11 @@ pub(super) fn time(keyspace: &mut Keyspace<'_, '_>, _: &[Bytes]) -> Answered {
 
 /// Answers how many heard it: nobody knows of all nodes, so it is not counted.
 pub(super) fn publish(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    // what an app says of keys is about its own
+    if keyspace.scope.app.as_ref().is_some_and(|app| !concerns(&args[0], &args[1], &app.prefix)) {
+        let why = "NOPERM this user has no permissions to access one of the channels used as arguments";
+        return Err(Reply::err(why));
+    }
     keyspace.publish(&args[0], &args[1]);
     nothing_done()
 }

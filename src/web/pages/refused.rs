@@ -95,3 +95,25 @@ pub(super) fn html(settings: &Settings, page: &Page) -> Result<String> {
     let template = ENVIRONMENT.get_template("refused.html").map_err(|e| Error::broken("finding a page", e))?;
     template.render(Value::from(Serde(&view))).map_err(|e| Error::broken("rendering a page", e))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_stands_alone_is_small_and_takes_nobodys_markup() {
+        let settings = Settings::of("https://login.example.com");
+        let hostile = "\"'><img src=x onerror=alert(1)>";
+        for page in [waits(Some(hostile)), forbidden(Some(hostile)), forbidden(None), unclear(hostile)] {
+            let reply = reply(&settings, &page);
+            let html = String::from_utf8_lossy(reply.body()).into_owned();
+            assert!(!html.contains("<img") && !html.contains("<script") && html.len() < 8 << 10, "{html}");
+            assert!(html.contains("href=\"https://login.example.com/") && !html.contains("href=\"/"), "{html}");
+            // the digest is that of what stands between the tags, to the byte
+            let style = html.split("<style>").nth(1).and_then(|rest| rest.split("</style>").next()).expect("a style");
+            let digest = STANDARD.encode(Sha256::digest(style));
+            let policy = reply.headers()[header::CONTENT_SECURITY_POLICY].to_str().expect("ASCII");
+            assert!(policy.contains(&format!("style-src 'sha256-{digest}'")) && !policy.contains("unsafe"), "{policy}");
+        }
+    }
+}

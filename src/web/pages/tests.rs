@@ -16,9 +16,9 @@ use super::signin::SignInForm;
 use super::signup::{Closed, SignUpForm};
 use super::tokens::{TokenRow, Tokens};
 use super::words::Moment;
-use super::{Refusal, Trouble, error, logout};
+use super::{Refusal, Trouble, error, logout, refused};
 use crate::error::Error;
-use crate::identity::{AppListed, LinkPurpose, Listed, Scopes, Token, User, Visitor};
+use crate::identity::{LinkPurpose, Listed, Scopes, Token, User, Visitor};
 use crate::web::request::tests::{plain, with};
 use crate::web::{Door, Request, Settings};
 
@@ -120,7 +120,7 @@ fn admin(text: &str) -> Admin {
         user(&format!("{text}@example.com"), &[], [false, false, false]),
         user("dan@example.com", &[], [false, true, true]),
     ];
-    let app = AppListed { name: "blog".to_owned(), prefix: text.to_owned(), may_sign_in: true };
+    let app = App { name: "blog".to_owned(), prefix: text.to_owned(), may_sign_in: true };
     Admin {
         notice: Some("Approved. They get in from now on."),
         accounts: 1_204,
@@ -130,7 +130,7 @@ fn admin(text: &str) -> Admin {
         part: text.to_owned(),
         people: people.iter().map(|user| Person::of(user, "u-ada@example.com")).collect(),
         next: Some("?q=a&after=b".to_owned()),
-        apps: vec![App::of(app)],
+        apps: vec![app],
     }
 }
 
@@ -433,6 +433,10 @@ fn pages_to_look_at() {
     for (name, html) in pages("Ada") {
         let html = Regex::new(r#""/style\.css[^"]*""#).expect("a pattern").replace(&html, "\"style.css\"");
         std::fs::write(dir.join(format!("{name}.html")), html.as_ref()).expect("a page");
+    }
+    for (name, page) in [("waits", refused::waits(Some("ada@example.com"))), ("forbidden", refused::forbidden(None))] {
+        let html = refused::html(&Settings::of("http://localhost:3000"), &page).expect("a page");
+        std::fs::write(dir.join(format!("refused-{name}.html")), html).expect("a page");
     }
 }
 

@@ -105,8 +105,10 @@ async fn services_see_one_of_each_identity_header_and_never_a_clients_own() {
         for front in [Front::nginx(&program, &service.address), Front::caddy(&program, &service.address)] {
             let what = format!("{} behind {}", service.name, front.name);
             let forged = |request| forgeries().into_iter().fold(request, |r: RequestBuilder, (n, v)| r.header(n, v));
+            let mut body = String::new();
             for request in [ask(&ada, &front, "/x"), forged(ask(&ada, &front, "/x"))] {
-                let (status, _, body) = sent(request).await;
+                let status;
+                (status, _, body) = sent(request).await;
                 assert_eq!(
                     (status, services::remote(&body)),
                     (200, told.map(|(n, v)| (n.to_owned(), v.to_owned())).to_vec()),
@@ -114,6 +116,13 @@ async fn services_see_one_of_each_identity_header_and_never_a_clients_own() {
                 );
                 assert!(!body.contains("forged"), "{what}: {body}");
             }
+            // nobody has the proxy take away what it says itself
+            let away = front.raw(&format!(
+                "GET /x HTTP/1.1\r\nHost: {APP}\r\nCookie: {}\r\nConnection: close, Remote-User\r\n\r\n",
+                ada.cookie_header()
+            ));
+            let refused = away.starts_with("HTTP/1.1 400");
+            assert!(refused || services::remote(&away) == services::remote(&body), "{what}: {away}");
             // whoever is nobody is nobody, whatever they say
             let (status, _, body) = sent(forged(ask(&program.visitor(), &front, "/open/x"))).await;
             assert_eq!(status, 200, "{what}");

@@ -17,12 +17,12 @@ const DEPTH_MAX: usize = 64;
 /// When they are none.
 pub(super) fn words(values: &MultiValue) -> Result<Vec<Bytes>, Reply> {
     if values.is_empty() {
-        return Err(Reply::err("ERR Please specify at least one argument for this redis.call() call"));
+        return Err(Reply::err("ERR Please specify at least one argument for this redis lib call"));
     }
     let word = |value: &Value| match value {
         Value::String(text) => Ok(Bytes::copy_from_slice(&text.as_bytes())),
         Value::Number(n) => Ok(show_double(*n).into()),
-        Value::Integer(n) => Ok(n.to_string().into()),
+        Value::Integer(n) => Ok(show_double(*n as f64).into()),
         _ => Err(Reply::err("ERR Lua redis lib command arguments must be strings or integers")),
     };
     values.iter().map(word).collect()
@@ -94,8 +94,10 @@ fn reply_of_table(table: &Table, depth: usize, bytes: &mut usize) -> Result<Repl
     if let Some(status) = text("ok") {
         return Ok(Reply::Status(status.replace(['\r', '\n'], " ").into()));
     }
-    if let Ok(Value::Number(n)) = table.raw_get::<Value>("double") {
-        return Ok(Reply::Double(n));
+    match table.raw_get::<Value>("double") {
+        Ok(Value::Number(n)) => return Ok(Reply::Double(n)),
+        Ok(Value::Integer(n)) => return Ok(Reply::Double(n as f64)),
+        _ => {}
     }
     let mut items = Vec::new();
     for at in 1_i64.. {

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use mlua::{IntoLua as _, IntoLuaMulti as _, Lua, LuaString, MultiValue, Table, Value};
+use mlua::{Lua, LuaString, Table, Value};
 
-use super::spent;
 use super::work::Work;
+use super::{raised, spent};
 use crate::limits::{REDIS_VALUE_MAX, SCRIPT_MEMORY_MAX};
 
 /// How deep what is encoded may nest.
@@ -14,48 +14,38 @@ const DEPTH_MAX: usize = 128;
 const SPARSE_RATIO: usize = 2;
 const SPARSE_FROM: usize = 10;
 
-const CHECKED: &str = "
-local raw = ...
-local function checked(run)
-  return function(...)
-    local failed, answer = run(...)
-    if failed then error(answer, 2) end
-    return answer
-  end
-end
-return {encode = checked(raw.encode), decode = checked(raw.decode), null = raw.null, _NAME = 'cjson'}";
-
 /// The library.
 pub(super) fn library(lua: &Lua, work: &Rc<Work>) -> mlua::Result<Table> {
-    let raw = lua.create_table()?;
+    let library = lua.create_table()?;
     let watched = Rc::clone(work);
     let encode = move |lua: &Lua, value: Value| {
         let mut out = Vec::new();
         match encode(&value, DEPTH_MAX, (&mut out, &watched)) {
-            Ok(()) => (false, lua.create_string(out)?.into_lua(lua)?).into_lua_multi(lua),
+            Ok(()) => lua.create_string(out),
             Err(_) if watched.is_spent() => Err(spent(super::work::Spent)),
-            Err(why) => (true, why).into_lua_multi(lua),
+            Err(why) => Err(raised(lua, &why)),
         }
     };
-    raw.raw_set("encode", lua.create_function(encode)?)?;
+    library.raw_set("encode", lua.create_function(encode)?)?;
     let watched = Rc::clone(work);
     let decode = move |lua: &Lua, text: LuaString| decode(lua, &text, &watched);
-    raw.raw_set("decode", lua.create_function(decode)?)?;
-    raw.raw_set("null", Value::NULL)?;
-    lua.load(CHECKED).set_name("=cjson").call(raw)
+    library.raw_set("decode", lua.create_function(decode)?)?;
+    library.raw_set("null", Value::NULL)?;
+    library.raw_set("_NAME", "cjson")?;
+    Ok(library)
 }
 
-fn decode(lua: &Lua, text: &LuaString, work: &Work) -> mlua::Result<MultiValue> {
+fn decode(lua: &Lua, text: &LuaString, work: &Work) -> mlua::Result<Value> {
     let text = text.as_bytes();
     if text.len() > REDIS_VALUE_MAX {
-        return (true, "the text is too long").into_lua_multi(lua);
+        return Err(raised(lua, "the text is too long"));
     }
     work.go_on(text.len() as u64 / 4).map_err(spent)?;
     match serde_json::from_slice::<serde_json::Value>(&text) {
-        Ok(value) => (false, value_of(lua, &value)?).into_lua_multi(lua),
+        Ok(value) => value_of(lua, &value),
         Err(e) => {
-            let why = format!("Expected value but found invalid token at character {}", e.column().max(1));
-            (true, why).into_lua_multi(lua)
+            let at = e.column().max(1);
+            Err(raised(lua, &format!("Expected value but found invalid token at character {at}")))
         }
     }
 }
@@ -96,7 +86,7 @@ fn encode(value: &Value, depth: usize, (out, work): Out<'_>) -> Result<(), Strin
         Value::Boolean(is_so) => out.extend_from_slice(if *is_so { b"true" } else { b"false" }),
         Value::Number(n) if !n.is_finite() => return Err("Cannot serialise number: must not be NaN or Inf".into()),
         Value::Number(n) => out.extend_from_slice(number(*n).as_bytes()),
-        Value::Integer(n) => out.extend_from_slice(n.to_string().as_bytes()),
+        Value::Integer(n) => out.extend_from_slice(number(*n as f64).as_bytes()),
         Value::String(text) => quoted(out, &text.as_bytes()),
         Value::Table(_) if depth == 0 => {
             return Err("Cannot serialise, excessive depth".into());
@@ -114,11 +104,10 @@ fn encode(value: &Value, depth: usize, (out, work): Out<'_>) -> Result<(), Strin
 fn length(table: &Table) -> Result<Option<usize>, String> {
     let (mut longest, mut count) = (0_usize, 0);
     for pair in table.pairs::<Value, Value>() {
-        let Ok((Value::Number(at), _)) = pair else { return Ok(None) };
-        if at < 1.0 || at.fract() != 0.0 {
-            return Ok(None);
-        }
-        (longest, count) = (longest.max(at as usize), count + 1);
+        // a number that is whole comes as an integer
+        let Ok((Value::Integer(at), _)) = pair else { return Ok(None) };
+        let Some(at) = usize::try_from(at).ok().filter(|at| *at > 0) else { return Ok(None) };
+        (longest, count) = (longest.max(at), count + 1);
     }
     if longest > count * SPARSE_RATIO && longest > SPARSE_FROM {
         return Err("Cannot serialise table: excessively sparse array".into());
@@ -149,7 +138,7 @@ fn object(table: &Table, depth: usize, (out, work): Out<'_>) -> Result<(), Strin
         match &name {
             Value::String(text) => quoted(out, &text.as_bytes()),
             Value::Number(n) => quoted(out, number(*n).as_bytes()),
-            Value::Integer(n) => quoted(out, n.to_string().as_bytes()),
+            Value::Integer(n) => quoted(out, number(*n as f64).as_bytes()),
             _ => return Err("Cannot serialise table: table key must be a number or string".into()),
         }
         out.push(b':');

@@ -7,18 +7,16 @@
 
 mod convert;
 mod json;
+mod machine;
 mod pattern;
+mod search;
 mod work;
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::OnceLock;
 
 use bytes::Bytes;
-use mlua::{
-    Function, HookTriggers, IntoLua as _, IntoLuaMulti as _, Lua, LuaOptions, LuaString, MultiValue, StdLib, Table,
-    Value, VmState,
-};
+use mlua::{Function, HookTriggers, Lua, LuaOptions, LuaString, MultiValue, StdLib, Table, Value, VmState};
 use sha1::{Digest as _, Sha1};
 
 use super::keyspace::Keyspace;
@@ -26,7 +24,6 @@ use super::number::parse_int;
 use super::reply::{Answered, Reply, wrong};
 use super::table::{self, Access, Keys};
 use crate::limits::{SCRIPT_MEMORY_MAX, SCRIPT_STEPS_MAX, SCRIPT_WRITES_MAX};
-use pattern::{Captured, Match, Stop};
 use work::Work;
 
 /// Instructions between two looks at what is left.
@@ -102,10 +99,6 @@ fn declared(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes], access: Access) -> 
     })
 }
 
-fn first_line(error: &mlua::Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
-}
-
 fn sha1hex(text: &[u8]) -> String {
     Sha1::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -128,41 +121,45 @@ impl Script<'_> {
         let lua = Lua::new_with(StdLib::STRING | StdLib::TABLE | StdLib::MATH, LuaOptions::new())?;
         lua.set_memory_limit(SCRIPT_MEMORY_MAX)?;
         let work = Rc::new(Work::new(keyspace.stopwatch()));
-        let rust = machine(&lua, &work)?;
+        let rust = machine::functions(&lua, &work)?;
+        let keyspace = RefCell::new(keyspace);
+        let call = |words: MultiValue| self.call(&mut keyspace.borrow_mut(), &work, &words);
+        let call_or_raise = |lua: &Lua, words| match call(words)? {
+            Reply::Error(text) => Err(mlua::Error::external(Said(text.into_owned()))),
+            reply => convert::to_lua(lua, &reply),
+        };
+        let call_or_show = |lua: &Lua, words| convert::to_lua(lua, &call(words)?);
         lua.scope(|scope| {
-            let call =
-                scope.create_function_mut(|lua: &Lua, words: MultiValue| self.call(lua, keyspace, &work, words))?;
-            rust.raw_set("call", call)?;
+            rust.raw_set("call", scope.create_function(&call_or_raise)?)?;
+            rust.raw_set("pcall", scope.create_function(&call_or_show)?)?;
             let (keys, args) = (strings(&lua, self.keys)?, strings(&lua, self.args)?);
-            let (env, globals, run): (Table, Table, Function) = prelude(&lua)?.call((&rust, keys, args))?;
-            libraries(&lua, (&globals, self.text), &work)?;
+            let (env, globals, run): (Table, Table, Function) = machine::prelude(&lua)?.call((&rust, keys, args))?;
+            machine::libraries(&lua, (&globals, self.text), &work)?;
             let script = lua.load(&*text).set_name("@user_script").set_environment(env).into_function();
             let script = match script {
                 Ok(script) => script,
-                Err(e) => {
-                    let why = match &e {
-                        mlua::Error::SyntaxError { message, .. } => message.clone(),
-                        other => first_line(other),
-                    };
-                    return Ok(Err(Reply::error(format!("ERR Error compiling script (new function): {why}"))));
-                }
+                Err(e) => return Ok(Err(unreadable(&e))),
             };
             let watched = Rc::clone(&work);
             lua.set_hook(HookTriggers::new().every_nth_instruction(LOOK_EVERY), move |_, _| {
                 watched.go_on(u64::from(LOOK_EVERY)).map(|()| VmState::Continue).map_err(spent)
             })?;
-            let ran: mlua::Result<(bool, Value)> = run.call(script);
+            let ran = run.call::<(bool, Value)>(script);
             lua.remove_hook();
-            Ok(match ran {
-                _ if work.is_spent() => Err(Reply::error(format!(
-                    "ERR Script ran for too long and was stopped. script: {}",
-                    sha1hex(self.text)
-                ))),
-                Ok((true, value)) => convert::to_reply(&value).map_err(|why| Reply::error(format!("ERR {why}"))),
-                Ok((false, failure)) => Err(self.failed(&failure)),
-                Err(e) => Err(Reply::error(format!("ERR {}", first_line(&e)))),
-            })
+            Ok(self.answer(&work, ran))
         })
+    }
+
+    fn answer(&self, work: &Work, ran: mlua::Result<(bool, Value)>) -> Answered {
+        match ran {
+            _ if work.is_spent() => {
+                let sha = sha1hex(self.text);
+                Err(Reply::error(format!("ERR Script ran for too long and was stopped. script: {sha}")))
+            }
+            Ok((true, value)) => convert::to_reply(&value).map_err(|why| Reply::error(format!("ERR {why}"))),
+            Ok((false, failure)) => Err(self.failed(&failure)),
+            Err(e) => Err(one_line(&answered(&e))),
+        }
     }
 
     /// The text without a first line that says which language it is in.
@@ -178,7 +175,7 @@ impl Script<'_> {
         match line.split_whitespace().next() {
             Some("lua") => Ok(rest[end..].to_vec()),
             other => {
-                Err(Reply::error(format!("ERR Unexpected engine in script shebang: {}", other.unwrap_or_default())))
+                Err(Reply::error(format!("ERR Unexpected engine in script shebang: #!{}", other.unwrap_or_default())))
             }
         }
     }
@@ -192,22 +189,14 @@ impl Script<'_> {
         one_line(&format!("{text} script: {}{place}", sha1hex(self.text)))
     }
 
-    /// `redis.call`: whether it failed, and what it is answered.
-    fn call(
-        &self,
-        lua: &Lua,
-        keyspace: &mut Keyspace<'_, '_>,
-        work: &Work,
-        words: MultiValue,
-    ) -> mlua::Result<(bool, Value)> {
-        let reply = match convert::words(&words) {
-            Ok(call) => {
-                work.go_on(steps(keyspace, &call)).map_err(spent)?;
-                self.refusal(keyspace, &call).unwrap_or_else(|| keyspace.run(&call))
-            }
-            Err(error) => error,
+    /// What a command is answered.
+    fn call(&self, keyspace: &mut Keyspace<'_, '_>, work: &Work, words: &MultiValue) -> mlua::Result<Reply> {
+        let call = match convert::words(words) {
+            Ok(call) => call,
+            Err(error) => return Ok(error),
         };
-        Ok((reply.is_error(), convert::to_lua(lua, &reply)?))
+        work.go_on(steps(keyspace, &call)).map_err(spent)?;
+        Ok(self.refusal(keyspace, &call).unwrap_or_else(|| keyspace.run(&call)))
     }
 
     /// Why a script may not do this.
@@ -261,49 +250,52 @@ fn strings(lua: &Lua, words: &[Bytes]) -> mlua::Result<Table> {
     Ok(table)
 }
 
-/// What every script sees, compiled once.
-fn prelude(lua: &Lua) -> mlua::Result<Function> {
-    static CODE: OnceLock<Vec<u8>> = OnceLock::new();
-    compiled(lua, (include_str!("prelude.lua"), "=redis"), &CODE)
+fn unreadable(error: &mlua::Error) -> Reply {
+    let why = match error {
+        mlua::Error::SyntaxError { message, .. } => message.clone(),
+        other => first_line(other),
+    };
+    one_line(&format!("ERR Error compiling script (new function): {why}"))
 }
 
-/// A text of ours as a function. It was compiled by a machine like this one, in this process.
-fn compiled(lua: &Lua, (text, name): (&str, &str), code: &OnceLock<Vec<u8>>) -> mlua::Result<Function> {
-    if let Some(code) = code.get() {
-        return lua.load(code.as_slice()).set_name(name).into_function();
+/// An error of Redis's, as it is answered.
+#[derive(Debug)]
+struct Said(String);
+
+impl std::fmt::Display for Said {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
     }
-    let function = lua.load(text).set_name(name).into_function()?;
-    // whoever comes second has compiled the same
-    let _ = code.set(function.dump(false));
-    Ok(function)
 }
 
-/// The functions that the prelude is made of.
-fn machine(lua: &Lua, work: &Rc<Work>) -> mlua::Result<Table> {
-    let rust = lua.create_table()?;
-    let watched = Rc::clone(work);
-    let alive = move |_: &Lua, ()| if watched.is_spent() { Err(spent(work::Spent)) } else { Ok(()) };
-    rust.raw_set("alive", lua.create_function(alive)?)?;
-    let watched = Rc::clone(work);
-    rust.raw_set("is_over", lua.create_function(move |_, ()| Ok(watched.is_spent()))?)?;
-    rust.raw_set("place", lua.create_function(|lua, ()| Ok(place(lua)))?)?;
-    let shown = |_: &Lua, failure: Value| Ok(failure.as_error().map(first_line));
-    rust.raw_set("shown", lua.create_function(shown)?)?;
-    let hex = |lua: &Lua, text: Value| match lua.coerce_string(text)? {
-        Some(text) => (false, sha1hex(&text.as_bytes())).into_lua_multi(lua),
-        None => (true, "wrong number of arguments").into_lua_multi(lua),
+impl std::error::Error for Said {}
+
+/// What a script is answered that ends with this.
+fn answered(error: &mlua::Error) -> String {
+    let text = first_line(error);
+    if cause(error).downcast_ref::<Said>().is_some() { text } else { format!("ERR {text}") }
+}
+
+/// What lies below what Lua made of it.
+fn cause(error: &mlua::Error) -> &mlua::Error {
+    match error {
+        mlua::Error::CallbackError { cause: inner, .. } => cause(inner),
+        other => other,
+    }
+}
+
+fn first_line(error: &mlua::Error) -> String {
+    let text = match cause(error) {
+        mlua::Error::RuntimeError(text) => text.clone(),
+        other => other.to_string(),
     };
-    rust.raw_set("sha1hex", lua.create_function(hex)?)?;
-    let dice = Rc::new(Dice(Cell::new(Dice::FIRST)));
-    let thrown = Rc::clone(&dice);
-    let random = move |lua: &Lua, (low, high): (Option<f64>, Option<f64>)| match thrown.throw(low, high) {
-        Some(number) => (false, number).into_lua_multi(lua),
-        None => (true, "bad argument #1 to 'random' (interval is empty)").into_lua_multi(lua),
-    };
-    rust.raw_set("random", lua.create_function(random)?)?;
-    let seed = move |_: &Lua, seed: Option<f64>| Ok(dice.0.set((seed.unwrap_or(0.0) as i64 as u64) << 16 | Dice::LOW));
-    rust.raw_set("randomseed", lua.create_function(seed)?)?;
-    Ok(rust)
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// An error as Lua's own functions raise it, with the place in front.
+fn raised(lua: &Lua, what: &str) -> mlua::Error {
+    let place = place(lua).map_or(String::new(), |line| format!("user_script:{line}: "));
+    mlua::Error::runtime(format!("{place}{what}"))
 }
 
 /// The line of the script that is being run.
@@ -315,111 +307,4 @@ fn place(lua: &Lua) -> Option<usize> {
         };
         lua.inspect_stack(level, line).flatten()
     })
-}
-
-/// `math.random` as Redis has it: from the same numbers in every script.
-struct Dice(Cell<u64>);
-
-impl Dice {
-    const LOW: u64 = 0x330e;
-    const FIRST: u64 = Self::LOW;
-
-    fn throw(&self, low: Option<f64>, high: Option<f64>) -> Option<f64> {
-        // drand48
-        self.0.set(self.0.get().wrapping_mul(0x5_deec_e66d).wrapping_add(0xb) & ((1 << 48) - 1));
-        let most = f64::from(i32::MAX);
-        let drawn = (self.0.get() >> 17) as f64 % most / most;
-        let (low, high) = match (low, high) {
-            (None, _) => return Some(drawn),
-            (Some(high), None) => (1.0, high.trunc()),
-            (Some(low), Some(high)) => (low.trunc(), high.trunc()),
-        };
-        (low <= high).then(|| (drawn * (high - low + 1.0)).floor() + low)
-    }
-}
-
-/// Libraries that few scripts use are there for those that name them.
-fn libraries(lua: &Lua, (globals, text): (&Table, &[u8]), work: &Rc<Work>) -> mlua::Result<()> {
-    let names = |word: &str| text.windows(word.len()).any(|part| part == word.as_bytes());
-    if names("cjson") {
-        globals.raw_set("cjson", json::library(lua, work)?)?;
-    }
-    if ["find", "match", "gsub"].into_iter().any(names) {
-        static CODE: OnceLock<Vec<u8>> = OnceLock::new();
-        let watched = Rc::clone(work);
-        let seek = lua.create_function(move |lua, asked| seek(lua, asked, &watched))?;
-        let expand = lua.create_function(|lua, (text, captures)| expand(lua, &text, captures))?;
-        compiled(lua, (include_str!("pattern.lua"), "=string"), &CODE)?.call::<()>((seek, expand))?;
-    }
-    Ok(())
-}
-
-/// What a search is asked: text, pattern, from where, whether `^` counts, whether signs mean themselves, whether the
-/// captures are told apart from the whole.
-type Sought = (LuaString, LuaString, f64, bool, bool, bool);
-
-/// Whether it failed; then where it was found, and what was captured.
-fn seek(lua: &Lua, (text, pattern, from, anchors, is_plain, tells): Sought, work: &Work) -> mlua::Result<MultiValue> {
-    let (text, pattern) = (text.as_bytes(), pattern.as_bytes());
-    let length = text.len() as f64;
-    let from = if from < 0.0 { (length + from).max(0.0) } else { (from - 1.0).max(0.0) };
-    let from = from.min(length) as usize;
-    let found = if is_plain || tells && !pattern::is_special(&pattern) {
-        pattern::seek_plain(&text, &pattern, from, work)
-    } else {
-        pattern::seek(&text, &pattern, (from, anchors), work)
-    };
-    let Match { from, to, captures } = match found {
-        Ok(Some(found)) => found,
-        Ok(None) => return (false, mlua::Nil).into_lua_multi(lua),
-        Err(Stop::Malformed(why)) => return (true, why).into_lua_multi(lua),
-        Err(Stop::Spent) => return Err(spent(work::Spent)),
-    };
-    let mut all = vec![Value::Boolean(false), Value::Number((from + 1) as f64), Value::Number(to as f64)];
-    let whole = || lua.create_string(&text[from..to]).map(Value::String);
-    match (captures.is_empty(), tells) {
-        (true, true) => all.push(Value::Boolean(true)),
-        (true, false) => all.push(whole()?),
-        (false, true) => all.push(Value::Boolean(false)),
-        (false, false) => {}
-    }
-    for captured in captures {
-        all.push(match captured {
-            Captured::Bytes(from, to) => Value::String(lua.create_string(&text[from..to])?),
-            Captured::Place(place) => Value::Number(place as f64),
-        });
-    }
-    Ok(MultiValue::from_vec(all))
-}
-
-/// A replacement's text, in which `%1` stands for the first capture and `%0` for all that was found.
-fn expand(lua: &Lua, text: &LuaString, captures: MultiValue) -> mlua::Result<MultiValue> {
-    let (text, captures) = (text.as_bytes(), captures.into_vec());
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.iter();
-    while let Some(byte) = bytes.next() {
-        let digit = match (byte, bytes.as_slice().first()) {
-            (b'%', Some(digit @ b'0'..=b'9')) => usize::from(digit - b'0'),
-            (b'%', other) => {
-                out.extend(other);
-                bytes.next();
-                continue;
-            }
-            _ => {
-                out.push(*byte);
-                continue;
-            }
-        };
-        bytes.next();
-        let Some(captured) = captures.get(digit) else {
-            return (true, "invalid capture index").into_lua_multi(lua);
-        };
-        if let Some(captured) = lua.coerce_string(captured.clone())? {
-            out.extend_from_slice(&captured.as_bytes());
-        }
-        if out.len() > SCRIPT_MEMORY_MAX {
-            return (true, "not enough memory").into_lua_multi(lua);
-        }
-    }
-    (false, lua.create_string(out)?.into_lua(lua)?).into_lua_multi(lua)
 }

@@ -1,29 +1,7 @@
--- Lua's patterns, on a search that spends steps. Given `seek(text, pattern, from, anchors, plain)`: whether it failed,
--- then nil, or the first and last place and the captures; and `expand(replacement, whole, captures…)`.
+-- What calls back and forth of Lua's patterns, on a search that spends steps. Given `match(text, pattern, from)`, which
+-- answers the first and last place and the captures; and `expand(replacement, whole, captures…)`.
 local string, seek, expand = string, ...
-local error, type, select, tostring, sub = error, type, select, tostring, string.sub
-
-local function found(failed, first, ...)
-  if failed then error(first, 3) end
-  return first, ...
-end
-
-local function captures(first, last, ...)
-  return ...
-end
-
-function string.find(text, pattern, from, plain)
-  local function places(first, last, whole, ...)
-    if not first then return nil end
-    if whole == false then return first, last, ... end
-    return first, last
-  end
-  return places(found(seek(text, pattern, from or 1, true, plain and true or false, true)))
-end
-
-function string.match(text, pattern, from)
-  return captures(found(seek(text, pattern, from or 1, true, false, false)))
-end
+local error, type, tostring, sub = error, type, tostring, string.sub
 
 function string.gmatch(text, pattern)
   local at = 1
@@ -37,7 +15,7 @@ function string.gmatch(text, pattern)
   end
   return function()
     if not at or at > #text + 1 then return nil end
-    return step(found(seek(text, pattern, at, false, false, false)))
+    return step(seek(text, pattern, at, false))
   end
 end
 
@@ -53,7 +31,7 @@ function string.gsub(text, pattern, replacement, most)
     if not first then return nil end
     local whole, new = sub(text, first, last)
     if kind == 'string' then
-      new = found(expand(replacement, whole, ...))
+      new = expand(replacement, whole, ...)
     elseif kind == 'table' then
       new = replacement[(...)]
     else
@@ -75,7 +53,7 @@ function string.gsub(text, pattern, replacement, most)
     return true
   end
   while at <= #text + 1 and (not most or count < most) do
-    if not replaced(found(seek(text, pattern, at, true, false, false))) or is_anchored then break end
+    if not replaced(seek(text, pattern, at, true)) or is_anchored then break end
   end
   out[#out + 1] = sub(text, at)
   return table.concat(out), count

@@ -3,44 +3,33 @@ local rust, keys, args = ...
 local error, pcall, xpcall, type, tostring, setmetatable = error, pcall, xpcall, type, tostring, setmetatable
 local sub = string.sub
 
--- a function of Rust answers whether it failed, and with what
-local function checked(run)
-  return function(...)
-    local failed, answer = run(...)
-    if failed then error(answer, 2) end
-    return answer
-  end
-end
-
--- no script catches that its time is over
-local alive, is_over = rust.alive, rust.is_over
-local function passed(...)
+-- no script catches that its time is over; what Rust raised is shown as a text
+local alive, is_over, shown, place = rust.alive, rust.is_over, rust.shown, rust.place
+local function passed(went_well, failure, ...)
   alive()
-  return ...
+  if not went_well and type(failure) == 'userdata' then failure = shown(failure) end
+  return went_well, failure, ...
 end
 
-local call = rust.call
+-- a code in front of what is wrong is kept
+local function coded(text)
+  if type(text) ~= 'string' then return {err = 'ERR wrong number or type of arguments'} end
+  if sub(text, 1, 1) == '-' then text = sub(text, 2) end
+  return {err = rust.has_code(text) and text or 'ERR ' .. text}
+end
+
 local redis = {
-  call = checked(call),
-  pcall = function(...)
-    local _, answer = call(...)
-    return answer
-  end,
-  error_reply = function(text)
-    if type(text) ~= 'string' then return {err = 'ERR wrong number or type of arguments'} end
-    if sub(text, 1, 1) == '-' then return {err = sub(text, 2)} end
-    return {err = 'ERR ' .. text}
-  end,
+  call = rust.call,
+  pcall = rust.pcall,
+  error_reply = coded,
   status_reply = function(text)
     if type(text) ~= 'string' then return {err = 'ERR wrong number or type of arguments'} end
     return {ok = text}
   end,
-  sha1hex = checked(rust.sha1hex),
+  sha1hex = rust.sha1hex,
   log = function() end,
   LOG_DEBUG = 0, LOG_VERBOSE = 1, LOG_NOTICE = 2, LOG_WARNING = 3,
-  setresp = function(version)
-    if version ~= 2 and version ~= 3 then error('RESP version must be 2 or 3.', 2) end
-  end,
+  setresp = rust.setresp,
   replicate_commands = function() return true end,
   set_repl = function() end,
   REPL_ALL = 3, REPL_AOF = 1, REPL_SLAVE = 2, REPL_REPLICA = 2, REPL_NONE = 0,
@@ -56,7 +45,7 @@ string.rep = function(text, times)
   if text == '' then return '' end
   return rep(text, times)
 end
-math.random, math.randomseed = checked(rust.random), checked(rust.randomseed)
+math.random, math.randomseed = rust.random, rust.randomseed
 
 local globals = {
   KEYS = keys, ARGV = args, redis = redis, server = redis, string = string, table = table, math = math,
@@ -69,7 +58,7 @@ local globals = {
     -- what is stopped is in the midst of a look, and there is no other one before that has ended
     return passed(xpcall(run, function(failure)
       if is_over() then return failure end
-      return explain(failure)
+      return explain(type(failure) == 'userdata' and {err = shown(failure)} or failure)
     end))
   end,
 }
@@ -84,9 +73,12 @@ local env = setmetatable({}, {
 })
 globals._G = env
 
-local place, shown = rust.place, rust.shown
 local function explained(failure)
-  if type(failure) ~= 'table' then failure = {err = 'ERR ' .. (shown(failure) or tostring(failure))} end
+  if type(failure) == 'userdata' then
+    failure = {err = rust.answered(failure)}
+  elseif type(failure) ~= 'table' then
+    failure = {err = 'ERR ' .. tostring(failure)}
+  end
   failure.line = place()
   return failure
 end

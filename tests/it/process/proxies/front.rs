@@ -1,5 +1,6 @@
 //! Front: a proxy that runs, set up by a shipped file.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
@@ -61,6 +62,15 @@ impl Front {
         std::fs::write(&file, config).expect("is written");
         let file = file.display().to_string();
         Self::run("caddy", &["run", "--adapter", "caddyfile", "--config", &file], (dir, listen))
+    }
+
+    /// Bytes sent on a connection of their own, and all that comes back until it is closed.
+    pub fn raw(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.url.trim_start_matches("http://")).expect("the proxy listens");
+        stream.write_all(request.as_bytes()).expect("it is sent");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("it is answered");
+        String::from_utf8_lossy(&answer).into_owned()
     }
 
     fn run(name: &'static str, args: &[&str], (dir, listen): (TempDir, String)) -> Self {
