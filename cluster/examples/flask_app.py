@@ -60,7 +60,7 @@ app.session_interface = SharedSessions()
 def index():
     user = flask.session.get("passport", {}).get("user")
     if user is None:
-        return flask.redirect(f"{SOJOURN}/login?next={quote(flask.request.url)}", 303)
+        return flask.redirect(f"{SOJOURN}/login?next=" + quote(flask.request.url, safe=""), 303)
     return {"user": {"id": user}, "data": {k: v for k, v in flask.session.items() if k not in ("cookie", "passport")}}
 
 

@@ -1,4 +1,4 @@
-//! `cargo fuzz run access corpus/access` in `tests/fuzz`.
+//! `cargo fuzz run --fuzz-dir tests/fuzz access`
 #![no_main]
 
 #[path = "../targets.rs"]

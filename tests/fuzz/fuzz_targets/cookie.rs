@@ -1,4 +1,4 @@
-//! `cargo fuzz run cookie corpus/cookie` in `tests/fuzz`.
+//! `cargo fuzz run --fuzz-dir tests/fuzz cookie`
 #![no_main]
 
 #[path = "../targets.rs"]

@@ -1,4 +1,4 @@
-//! `cargo fuzz run forwarded corpus/forwarded` in `tests/fuzz`.
+//! `cargo fuzz run --fuzz-dir tests/fuzz forwarded`
 #![no_main]
 
 #[path = "../targets.rs"]

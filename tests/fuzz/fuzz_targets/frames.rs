@@ -1,4 +1,4 @@
-//! `cargo fuzz run frames corpus/frames` in `tests/fuzz`.
+//! `cargo fuzz run --fuzz-dir tests/fuzz frames`
 #![no_main]
 
 #[path = "../targets.rs"]

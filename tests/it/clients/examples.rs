@@ -36,7 +36,7 @@ impl Example {
         let (_, port) = door.rsplit_once(':').expect("an address has a port");
         command.envs([("SOJOURN", node.url.as_str()), ("REDIS", redis), ("SECRET", SECRET), ("PORT", port)]);
         command.env("NODE_PATH", installed().join("node_modules")).env("PYTHONDONTWRITEBYTECODE", "1");
-        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let process = process.unwrap_or_else(|e| panic!("{command:?}: {e}\nhint: tests/all installs what it needs"));
         let example = Self { process, url: format!("http://127.0.0.1:{port}") };
         until("the service listens", || TcpStream::connect(&door).is_ok());
@@ -66,6 +66,8 @@ impl Example {
         let request = there.request(Method::POST, path).form(form);
         let answer = there.send(request).await;
         assert_eq!(answer.status(), StatusCode::SEE_OTHER, "{path}");
+        // express-session has saved when the last byte comes, and not before
+        answer.bytes().await.expect("it ends");
         person.cookies = there.cookies;
     }
 }

@@ -376,7 +376,7 @@ fn errors_are_those_that_libraries_match() {
         &[(Same, "SET a x"), (Same, "INCR a"), (Same, "EXPIRE a x"), (Same, "TTL a"), (Same, "TTL b")],
         &[(Same, "EXPIRE a -1"), (Same, "GET a"), (Same, "EXPIRE a 5"), (Same, "PEXPIRE a 5"), (Same, "PTTL a")],
         &[(Same, "EXEC"), (Same, "MULTI"), (Same, "MULTI"), (Same, "SET a 1"), (Same, "NOSUCH"), (Same, "EXEC")],
-        &[(Same, "MULTI"), (Same, "SET a 1"), (Same, "LPUSH a x"), (Same, "INCR a"), (Same, "GET a")],
+        &[(Same, "MULTI"), (Same, "SET a 1"), (Same, "SADD a x"), (Same, "INCR a"), (Same, "GET a")],
         &[(Same, "DISCARD"), (Same, "DISCARD"), (Same, "GET a"), (Same, "RENAME a b")],
         &[(Same, "MULTI"), (Same, "SET a x"), (Same, "INCR a"), (Same, "GET a"), (Same, "EXEC"), (Same, "DEL a")],
         &[(Same, "MGET a b"), (Same, "DEL a b"), (Same, "EXISTS a a"), (Same, "SETEX a 0 x"), (Same, "PSETEX a x y")],
