@@ -156,7 +156,8 @@ fn is_escape(text: &[u8], at: usize) -> bool {
 
 /// No dot segments, no empty ones but the last.
 fn is_resolved(path: &str) -> bool {
-    !path.contains("//") && !(path.contains("/.") && path.split('/').any(|part| matches!(part, "." | "..")))
+    let has_dots = || path.contains("/.") && path.split('/').any(|part| matches!(part, "." | ".."));
+    !path.contains("//") && !has_dots()
 }
 
 /// What else a reader may take a path for: without parameters behind semicolons, or cut where a fragment or a query

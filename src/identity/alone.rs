@@ -9,8 +9,8 @@ use super::{Client, Identity};
 use crate::clock::Millis;
 use crate::error::{Error, Result};
 use crate::log::{Answer, Belief, Log};
-use crate::state::decide::{View, decide};
-use crate::state::{Op, Outcome, Record, State};
+use crate::state::decide::decide;
+use crate::state::{Op, Outcome, Record, State, View};
 
 /// When every test begins, log time.
 const START: Millis = 1_790_000_000_000;

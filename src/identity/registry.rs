@@ -235,7 +235,7 @@ mod tests {
         room.add_app(new("b", "shop:")).await.expect("the very same is deliberate");
         room.add_app(new("c", "shelf:")).await.expect("has nothing in common");
         for overlap in ["shop:cart:", "shop", "s"] {
-            let refused = room.add_app(new("d", overlap)).await.err().expect("is refused").to_string();
+            let refused = room.add_app(new("d", overlap)).await.expect_err("is refused").to_string();
             assert!(refused.contains("reach into each other"), "{overlap}: {refused}");
         }
         assert!(matches!(room.add_app(new("a", "x:")).await, Err(Error::Conflict(_))), "the name is taken");

@@ -26,8 +26,8 @@ use super::types::{Applied, TypeConfig};
 use crate::error::{Error, Result};
 use crate::planted::{self, Bug};
 use crate::state::command::Claim;
-use crate::state::decide::{View, claim, decide};
-use crate::state::{Entries, Key, Op, Outcome, Record, State};
+use crate::state::decide::{claim, decide};
+use crate::state::{Entries, Key, Op, Outcome, Record, State, View};
 
 /// Ops that may wait to be decided.
 pub const QUEUE_MAX: usize = 8_192;

@@ -31,6 +31,7 @@ pub mod user;
 mod user_changes;
 mod user_rows;
 pub mod users;
+mod view;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -54,6 +55,7 @@ pub use key::Key;
 pub use token::{Scopes, Token};
 pub use user::{Memo, User, UserRow};
 pub use users::Users;
+pub use view::View;
 
 use crate::clock::Millis;
 use crate::planted::{self, Bug};

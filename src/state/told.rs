@@ -4,9 +4,9 @@
 //! and ride on its record, so that every node tells the same, in the order of the log.
 
 use super::change::{Effect, Op, Outcome, SessionEvent, Told};
-use super::decide::View;
 use super::entry::Entry;
 use super::key::{self, Key};
+use super::view::View;
 
 /// The setting that says which keyspace events are told.
 pub const KEYSPACE_EVENTS: &str = "notify-keyspace-events";

@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 use crate::identity::{Scopes, TOKEN_PREFIX as PREFIX, User};
 
 /// What a refused token is told, beside 401 (RFC 6750, section 3).
-pub(super) const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"sojourn\", error=\"invalid_token\"");
+pub(super) static CHALLENGE: HeaderValue =
+    HeaderValue::from_static("Bearer realm=\"sojourn\", error=\"invalid_token\"");
 
 const SCHEME: &[u8] = b"bearer";
 

@@ -27,7 +27,7 @@ pub struct Problem {
     /// What to quote to the operator, on 500.
     pub request_id: Option<String>,
     /// How to say who one is, on 401, where it is not by cookie.
-    pub challenge: Option<HeaderValue>,
+    pub challenge: Option<&'static HeaderValue>,
 }
 
 /// The JSON form of a problem (RFC 9457).
@@ -64,7 +64,7 @@ impl Problem {
             Error::NotSignedIn => Self::new(StatusCode::UNAUTHORIZED, "Not signed in."),
             Error::Credentials => Self::new(StatusCode::UNAUTHORIZED, "Invalid credentials."),
             Error::Token => Self {
-                challenge: Some(bearer::CHALLENGE),
+                challenge: Some(&bearer::CHALLENGE),
                 ..Self::new(StatusCode::UNAUTHORIZED, "The token is not good, or not any more.")
             },
             Error::Forbidden(detail) => Self::new(StatusCode::FORBIDDEN, sentence(&detail)),
@@ -126,7 +126,7 @@ impl Problem {
 
     fn with_headers(&self, mut reply: Reply) -> Reply {
         if let Some(challenge) = &self.challenge {
-            reply.headers_mut().insert(header::WWW_AUTHENTICATE, challenge.clone());
+            reply.headers_mut().insert(header::WWW_AUTHENTICATE, (*challenge).clone());
         }
         if let Some(secs) = self.retry_after_secs {
             reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(secs));

@@ -18,9 +18,11 @@ use sojourn::web::authz::Dialect;
 use sojourn::web::authz::asked::Asked;
 use sojourn::web::forwarded;
 
-/// All of them, by the names of their corpora.
-pub const ALL: [(&str, fn(&[u8])); 4] =
-    [("frames", frames), ("cookie", cookie), ("forwarded", forwarded), ("access", access)];
+/// The name of a corpus, and what is fed with it.
+pub type Fed = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const ALL: [Fed; 4] = [("frames", frames), ("cookie", cookie), ("forwarded", forwarded), ("access", access)];
 
 /// The commands in pieces of input, and what was wrong in the end.
 fn commands<'d>(pieces: impl Iterator<Item = &'d [u8]>, bounds: Bounds) -> (Vec<Vec<Bytes>>, Option<String>) {

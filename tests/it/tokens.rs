@@ -270,7 +270,8 @@ async fn operators_make_list_and_end_tokens_for_others() {
         Ok(Answer::Tokens(tokens)) => tokens,
         other => panic!("tokens were asked for: {other:?}"),
     };
-    assert_eq!(list().await.iter().map(|t| t.id.clone()).collect::<Vec<_>>(), [token.id.clone()]);
+    let ids: Vec<String> = list().await.into_iter().map(|token| token.id).collect();
+    assert_eq!(ids, std::slice::from_ref(&token.id));
     node.ask(Request::TokenRemove { id: token.id.clone() }).await.expect("is ended");
     assert_eq!(profile(&node, &secret).await, StatusCode::UNAUTHORIZED);
     assert_eq!(node.ask(Request::TokenRemove { id: token.id }).await, Err("token not found".into()));

@@ -4,6 +4,9 @@ use serde::Serialize;
 
 use crate::limits::DOCTOR_MARK;
 
+/// What a forged header holds, with this mark in it.
+type Forged<'a> = &'a dyn Fn(&str) -> String;
+
 /// An address that is nobody's (RFC 5737).
 pub(super) const ADDRESS: &str = "203.0.113.77";
 
@@ -91,7 +94,7 @@ pub(super) fn all(nonce: &str, authority: &str) -> Vec<Probe> {
         });
     }
     // they hold the mark too: one that takes the place of the true one is still known
-    let originals: [(&str, &dyn Fn(&str) -> String); 7] = [
+    let originals: [(&str, Forged<'_>); 7] = [
         ("X-Forwarded-Host", &|mark| format!("{mark}invalid")),
         ("X-Forwarded-Uri", &|mark| format!("/{mark}forged")),
         ("X-Forwarded-Method", &|_| "FORGED".to_owned()),

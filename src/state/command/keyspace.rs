@@ -8,10 +8,11 @@ use super::reply::wrong;
 use super::{Answered, AppScope, Call, Reply, Scope, sessions, table};
 use crate::clock::Millis;
 use crate::state::change::{Effect, SessionEvent, Told};
-use crate::state::decide::{APP_SHARE, Stopwatch, View};
+use crate::state::decide::APP_SHARE;
 use crate::state::entry::{Entry, Kind, NEVER};
 use crate::state::key::{self, Key};
 use crate::state::told;
+use crate::state::view::{Stopwatch, View};
 
 /// What a key holds.
 #[derive(Debug, Clone)]

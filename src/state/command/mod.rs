@@ -33,8 +33,8 @@ pub use sessions::rest;
 pub use table::{Access, Keys, Spec, find, names, unknown};
 
 use super::change::Outcome;
-use super::decide::View;
 use super::key::Key;
+use super::view::View;
 use super::{Change, Entries};
 use crate::clock::Millis;
 

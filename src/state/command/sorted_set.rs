@@ -53,7 +53,7 @@ impl Options {
         if all.nx && all.xx {
             return Err(Reply::err("ERR XX and NX options at the same time are not compatible"));
         }
-        if all.gt && all.nx || all.lt && all.nx || all.gt && all.lt {
+        if [all.gt, all.lt, all.nx].into_iter().filter(|is_set| *is_set).count() > 1 {
             return Err(Reply::err("ERR GT, LT, and/or NX options at the same time are not compatible"));
         }
         if all.incr && args.len() > 2 {

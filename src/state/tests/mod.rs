@@ -12,7 +12,8 @@ mod scripts;
 
 use bytes::Bytes;
 
-use super::decide::{View, decide};
+use super::View;
+use super::decide::decide;
 use super::{
     AppRecord, Begin, Budget, Change, Edit, Effect, EndUser, Entries, Entry, Exchange, Forgiven, Key, Op, Outcome,
     Proof, SignedIn, epoch_of,

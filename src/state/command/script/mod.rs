@@ -130,8 +130,8 @@ impl Script<'_> {
         };
         let call_or_show = |lua: &Lua, words| convert::to_lua(lua, &call(words)?);
         lua.scope(|scope| {
-            rust.raw_set("call", scope.create_function(&call_or_raise)?)?;
-            rust.raw_set("pcall", scope.create_function(&call_or_show)?)?;
+            rust.raw_set("call", scope.create_function(call_or_raise)?)?;
+            rust.raw_set("pcall", scope.create_function(call_or_show)?)?;
             let (keys, args) = (strings(&lua, self.keys)?, strings(&lua, self.args)?);
             let (env, globals, run): (Table, Table, Function) = machine::prelude(&lua)?.call((&rust, keys, args))?;
             machine::libraries(&lua, (&globals, self.text), &work)?;

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use crate::limits::{SCRIPT_STEPS_MAX, SCRIPT_TIME_MAX};
-use crate::state::decide::Stopwatch;
+use crate::state::view::Stopwatch;
 
 /// What is left of a script's steps and time. A step is about an instruction of Lua's.
 pub(super) struct Work {
