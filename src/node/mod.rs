@@ -133,6 +133,15 @@ impl RunningNode {
         Ok(sightings)
     }
 
+    fn open_metrics(&mut self, listener: Option<TcpListener>) {
+        let stop = self.stop.subscribe();
+        self.doors.spawn(async move { web::metrics::keep_up(stopped(stop)).await });
+        if let Some(listener) = listener {
+            let stop = self.stop.subscribe();
+            self.doors.spawn(async move { web::scrape::serve(Port::plain(listener), stopped(stop)).await });
+        }
+    }
+
     fn open_redis(&mut self, config: &Config, (socket, tls): Way, keyspace: Arc<Keyspace>) -> Result<()> {
         let port = resp::Port { listener: listen("redis.listen", socket)?, tls };
         let door = Arc::new(resp::Door::new(self.identity.clone(), keyspace, resp::Settings::new(config)));
@@ -217,17 +226,10 @@ pub async fn start_with(mut config: Config, joining: Joining, clock: Arc<dyn Clo
     if let Some(socket) = redis_socket {
         node.open_redis(&config, (socket, redis_tls), keyspace)?;
     }
-    let stop = node.stop.subscribe();
-    node.doors.spawn(async move { web::metrics::keep_up(stopped(stop)).await });
-    if let Some(listener) = metrics_listener {
-        let stop = node.stop.subscribe();
-        node.doors.spawn(async move { web::scrape::serve(Port::plain(listener), stopped(stop)).await });
-    }
+    node.open_metrics(metrics_listener);
     let copying = Copying { state, log: log.clone(), sessions: config.sessions.prefix };
-    let desk = Desk { identity, log, copying, sightings, data: config.data, started };
-    let desk: Arc<dyn control::Operator> = Arc::new(desk);
-    let stop = node.stop.subscribe();
-    node.doors.spawn(control.run(desk, stop));
+    let desk = Arc::new(Desk { identity, log, copying, sightings, data: config.data, started });
+    node.doors.spawn(control.run(desk, node.stop.subscribe()));
     Ok(node)
 }
 

@@ -14,13 +14,15 @@ use super::landing::{Landing, SessionView};
 use super::link::LinkForm;
 use super::signin::SignInForm;
 use super::signup::{Closed, SignUpForm};
-use super::tokens::{TokenRow, Tokens};
 use super::words::Moment;
 use super::{Refusal, Trouble, error, logout, refused};
 use crate::error::Error;
-use crate::identity::{LinkPurpose, Listed, Scopes, Token, User, Visitor};
+use crate::identity::{LinkPurpose, Listed, User, Visitor};
 use crate::web::request::tests::{plain, with};
 use crate::web::{Door, Request, Settings};
+use made::{fresh, refused, tokens};
+
+mod made;
 
 /// Text that breaks out of an element, of a quoted attribute and of a comment.
 const HOSTILE: &str = "\"'><img src=x onerror=alert(1)><!-- {{ 7*7 }} </textarea>&amp;";
@@ -65,30 +67,6 @@ fn row(text: &str, current: bool) -> Row {
 
 fn trouble(field: &'static str, text: &str) -> Option<Trouble> {
     Some(Trouble { field, message: text.to_owned() })
-}
-
-fn tokens(text: &str) -> Tokens {
-    let row = |name: &str, ends: Option<i64>| {
-        TokenRow::of(Token {
-            id: "0199a1b2-c3d4-7abc-8abc-0123456789ab".to_owned(),
-            user: "u1".to_owned(),
-            name: name.to_owned(),
-            digest: [0; 32],
-            scopes: Scopes::PROFILE.with(Scopes::SESSIONS),
-            created_at: NOON,
-            last_used: ends,
-            expires_at: ends,
-        })
-    };
-    Tokens { rows: vec![row(text, Some(NOON + 7_776_000_000)), row("phone", None)], ..Tokens::default() }
-}
-
-fn fresh(text: &str) -> Tokens {
-    Tokens { fresh: Some("sjt_0123456789abcdefghijklmnopqrst3Kx9aB".to_owned()), admin: true, ..tokens(text) }
-}
-
-fn refused(text: &str) -> Tokens {
-    Tokens { name: text.to_owned(), trouble: trouble("name", text), rows: Vec::new(), ..tokens(text) }
 }
 
 fn account(text: &str) -> Account {
