@@ -27,8 +27,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Origin};
+use crate::control::Server;
 use crate::control::protocol::Link;
-use crate::control::{self, Server};
 use crate::error::{Error, Result};
 use crate::identity::{self, Events, Identity, passwords::HashPool};
 use crate::keyspace::Keyspace;
