@@ -235,12 +235,19 @@ pub(super) fn setrange(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answe
     Ok(Reply::count(value.len()))
 }
 
+/// Places before the first count as the first, the last one's too: a string of one sign up to its second to last is that
+/// sign, as Redis has it.
 pub(super) fn getrange(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
     let from = parse_int(&args[1]).ok_or_else(wrong::integer)?;
     let to = parse_int(&args[2]).ok_or_else(wrong::integer)?;
     let held = keyspace.string(&args[0])?;
     let value = held.as_ref().map_or(&[][..], Entry::value);
-    Ok(Reply::bulk(range(value, from, to)))
+    if from < 0 && to < 0 && from > to {
+        return Ok(Reply::bulk(b""));
+    }
+    let length = value.len() as i64;
+    let at = |place: i64| if place < 0 { length.saturating_add(place).max(0) } else { place };
+    Ok(Reply::bulk(range(value, at(from), at(to))))
 }
 
 /// What lies between two places, both of which belong to it; negative ones count from the end.
