@@ -1,7 +1,7 @@
 //! Decide: from what a caller wants to what the log will carry.
 //!
 //! Pure: the same view, Op and time give the same Change. The leader alone runs this, holding the keys that
-//! [`keys`] names, on a state that contains everything before; nothing here is ever evaluated when a log entry is
+//! [`claim`] names, on a state that contains everything before; nothing here is ever evaluated when a log entry is
 //! applied. Ops of one batch are decided one after another, each seeing what the earlier ones will do.
 
 use bytes::Bytes;
