@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use arc_swap::ArcSwap;
 
 use openraft::async_runtime::WatchReceiver as _;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::Raft;
@@ -24,6 +25,8 @@ struct Seen {
 /// The membership that is in force on this node.
 pub struct Members {
     seen: ArcSwap<Seen>,
+    /// See [`Members::hear`].
+    heard: Mutex<HashMap<NodeId, String>>,
     /// Whether this node has not heard lately how far the log is: then it may not know who belongs here.
     is_lost: AtomicBool,
     changes: watch::Sender<()>,
@@ -40,6 +43,7 @@ impl Members {
     pub fn unknown() -> Self {
         Self {
             seen: ArcSwap::default(),
+            heard: Mutex::default(),
             is_lost: AtomicBool::new(true),
             changes: watch::Sender::new(()),
             expects_anybody: AtomicBool::new(false),
@@ -69,6 +73,7 @@ impl Members {
         let members: HashMap<NodeId, Member> = stored.nodes().map(|(id, member)| (*id, member.clone())).collect();
         let key = |(id, member): (&NodeId, &Member)| member.key.as_slice().try_into().ok().map(|key| (key, *id));
         let ids = members.iter().filter_map(key).collect();
+        self.heard.lock().retain(|id, address| members.get(id).is_some_and(|member| member.address != *address));
         self.seen.store(Arc::new(Seen { ids, voters: stored.voter_ids().collect(), members }));
         self.changes.send_replace(());
     }
@@ -78,9 +83,24 @@ impl Members {
         self.changes.subscribe()
     }
 
-    /// A member.
+    /// A member, as the log says.
     pub fn get(&self, id: NodeId) -> Option<Member> {
         self.seen.load().members.get(&id).cloned()
+    }
+
+    /// A member, where it answers now.
+    pub fn reach(&self, id: NodeId) -> Option<Member> {
+        let member = self.get(id)?;
+        let heard = self.heard.lock().get(&id).cloned();
+        Some(Member { address: heard.unwrap_or_else(|| member.address.clone()), ..member })
+    }
+
+    /// A member says that it answers at `address` now. The log says so soon, unless that waits for this very member: it
+    /// is spoken to there meanwhile, and proves by its key that it is the one.
+    pub fn hear(&self, id: NodeId, address: &str) {
+        if self.get(id).is_some_and(|member| member.address != address) {
+            self.heard.lock().insert(id, address.to_owned());
+        }
     }
 
     /// Who holds this key.

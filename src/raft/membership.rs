@@ -116,6 +116,7 @@ impl Membership {
 
     async fn moved(&self, id: NodeId, member: Member) -> Result<()> {
         self.check_key(id, &member)?;
+        self.members.hear(id, &member.address);
         match self.members.get(id) {
             Some(known) if known == member => Ok(()),
             Some(_) => self.change(ChangeMembers::SetNodes(BTreeMap::from([(id, member)]))).await,
@@ -237,9 +238,11 @@ impl Membership {
         let metrics = self.raft.metrics();
         let seen = metrics.borrow_watched();
         let (Some(matched), Some(last)) = (seen.replication.as_ref(), seen.last_log_index) else { return Vec::new() };
+        // a voter knows that it is a member: else it could not say that it has moved, and would be waited for in vain
+        let known_since = seen.membership_config.log_id().as_ref().map_or(0, |id| id.index);
         let is_close = |id: NodeId| {
             let at = matched.get(&id).and_then(|log_id| log_id.as_ref().map(|id| id.index));
-            at.is_some_and(|at| at + CLOSE > last)
+            at.is_some_and(|at| at + CLOSE > last && at >= known_since)
         };
         let learners = self.members.all().into_iter().filter(|(_, member, votes)| !votes && !member.reader);
         learners.map(|(id, ..)| id).filter(|id| is_close(*id)).collect()

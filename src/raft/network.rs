@@ -83,7 +83,7 @@ impl Peer {
     /// The connection to where the peer is now: openraft keeps a client for as long as somebody leads, and the peer may
     /// have moved meanwhile.
     fn link(&self, lane: Lane) -> Arc<Link> {
-        let now = self.members.get(self.target);
+        let now = self.members.reach(self.target);
         self.links.to(self.target, now.as_ref().unwrap_or(&self.named), lane)
     }
 

@@ -207,11 +207,13 @@ async fn take_part(core: &Core, own: (bool, &Candidate), token: Option<&Token>) 
     let wrong = |e: &dyn std::fmt::Display| Error::broken("the cluster cannot be formed", e);
     let (raft, (joins, candidate)) = (&core.raft, own);
     let Candidate { id, member, .. } = candidate;
-    if !raft.is_initialized().await.map_err(|e| wrong(&e))? {
-        if !joins {
-            let founded = raft.initialize(BTreeMap::from([(*id, member.clone())])).await;
-            return founded.map(|()| false).map_err(|e| wrong(&e));
-        }
+    if !joins && !raft.is_initialized().await.map_err(|e| wrong(&e))? {
+        let founded = raft.initialize(BTreeMap::from([(*id, member.clone())])).await;
+        return founded.map(|()| false).map_err(|e| wrong(&e));
+    }
+    // a node that was stopped on its way may know of a leader, and of no member yet
+    let knows_members = raft.with_raft_state(|state| state.membership_state.effective().nodes().next().is_some()).await;
+    if joins && !knows_members.map_err(|e| wrong(&e))? {
         core.members.expect_anybody();
         let asked = match token {
             Some(token) => Some(join::ask_in(token, candidate).await),

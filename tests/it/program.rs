@@ -210,7 +210,8 @@ impl Starting {
 
     /// Waits until the doors are open, or the process has ended.
     pub fn ready(self) -> Result<Program, Ended> {
-        self.ready_within(PATIENCE).unwrap_or_else(|_| panic!("the node neither started nor ended"))
+        self.ready_within(PATIENCE)
+            .unwrap_or_else(|late| panic!("the node neither started nor ended: {}", late.program.log()))
     }
 
     /// The same, for so long; `Err` gives itself back.

@@ -1,10 +1,13 @@
 //! Several nodes in one process, over real sockets: what one acknowledged, all have.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::raft::{VoteRequest, VoteResponse};
+use openraft::storage::RaftLogStorage as _;
 use tokio::net::TcpListener;
 
 use super::super::join::{Candidate, ask_in};
@@ -14,6 +17,7 @@ use super::super::peers::links::{Lane, Links};
 use super::super::peers::messages::Status;
 use super::super::peers::papers::Papers;
 use super::super::peers::{routes, tls};
+use super::super::store::Store;
 use super::super::types::{Member, TypeConfig, Vote};
 use super::super::{Bounds, RaftLog, Settings, Token, Welcome, Wish, prepare, welcome};
 use super::{NOW, begin, user};
@@ -61,7 +65,11 @@ impl Node {
         let token = self.log.invite(1, Duration::from_secs(60)).await.expect("a token");
         let welcome = welcome(&token).await.expect("a welcome");
         prepare(dir.path(), welcome.cluster).await.expect("prepared");
-        let node = Self::open(dir, &welcome.secret, Some(token)).await;
+        Self::come(dir, &welcome.secret, token).await
+    }
+
+    async fn come(dir: tempfile::TempDir, secret: &str, token: Token) -> Self {
+        let node = Self::open(dir, secret, Some(token)).await;
         node.until("it votes", |node| node.log.members.voters().contains(&node.log.node_id())).await;
         node.log.refresh().await.expect("fresh");
         node
@@ -361,4 +369,38 @@ async fn nobody_takes_the_place_or_the_key_of_a_member() {
     assert!(matches!(moved, Err(Failed::Refused(_))), "{moved:?}");
     assert_eq!(leader.log.members.all(), before);
     other.log.submit(begin("after", "ada", 0)).await.expect("all is as it was");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voter_that_is_waited_for_is_found_where_it_is_now() {
+    let one = Node::found().await;
+    let two = one.join().await;
+    let id = two.log.node_id();
+    two.log.shutdown().await;
+    // a change that needs the one that is away: no other can be made before it is through
+    let (raft, member) = (one.log.raft.clone(), Member { address: "127.0.0.1:1".into(), ..two.log.own.clone() });
+    let change = ChangeMembers::SetNodes(BTreeMap::from([(id, member)]));
+    let changed = tokio::spawn(async move { raft.change_membership(change, false).await });
+    one.until("the change is under way", |one| one.log.members.get(id).is_some_and(|two| two.address.ends_with(":1")))
+        .await;
+    let Node { dir, log, state } = two;
+    drop((log, state));
+    let two = Node::open(dir, SECRET, None).await;
+    one.until("it is known where it is", |one| one.log.members.get(id).as_ref() == Some(&two.log.own)).await;
+    changed.await.expect("it ends").expect("it is through");
+    two.log.submit(begin("after", "ada", 0)).await.expect("both write");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_stopped_when_it_knew_a_leader_and_no_member_joins() {
+    let one = Node::found().await;
+    let token = one.log.invite(1, Duration::from_secs(60)).await.expect("a token");
+    let told = welcome(&token).await.expect("a welcome");
+    let dir = directory();
+    prepare(dir.path(), told.cluster).await.expect("prepared");
+    let mut store = Store::open(dir.path().join("log.redb")).expect("it opens");
+    store.save_vote(&Vote::new_committed(1, one.log.node_id())).await.expect("saved");
+    store.close().await.expect("closed");
+    let two = Node::come(dir, &told.secret, token).await;
+    two.log.submit(begin("after", "ada", 0)).await.expect("it takes part");
 }
