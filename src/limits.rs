@@ -80,6 +80,8 @@ pub const REDIS_PASSWORD_MIN: usize = 8;
 /// Most bytes of one value at the Redis door; a hash, a set or a sorted set counts as one. Larger ones would hold up
 /// the log for everybody.
 pub const REDIS_VALUE_MAX: usize = 1 << 20;
+/// Most bytes of a key.
+pub const REDIS_KEY_MAX: usize = 64 << 10;
 /// Most bytes of one argument. One that is longer than a value may be is read all the same, so that its sender is told
 /// so; beyond this the connection is closed.
 pub const REDIS_BULK_MAX: usize = 2 << 20;
@@ -98,10 +100,15 @@ pub const REDIS_UNKNOWN_COMMANDS_MAX: u32 = 100;
 pub const REDIS_UNKNOWN_TIME: Duration = Duration::from_secs(10);
 /// Most connections that have not proved themselves; the next one is closed.
 pub const REDIS_UNKNOWN_MAX: usize = 1_000;
+/// Most of these from one address (IPv6: /64), so that others find room.
+pub const REDIS_UNKNOWN_PER_ADDRESS_MAX: usize = 250;
 /// Most bytes of a line of an inline command: as Redis has it.
 pub const REDIS_INLINE_MAX: usize = 64 << 10;
 /// Most commands that are taken from a connection before they are answered.
 pub const REDIS_TURN_MAX: usize = 1_024;
+/// Commands that are run before their answers are sent, and bytes of answers, about.
+pub const REDIS_STRETCH_MAX: usize = 128;
+pub const REDIS_STRETCH_BYTES: usize = 8 << 20;
 /// Most bytes of one answer; a listing that is longer is asked for in parts.
 pub const REDIS_REPLY_MAX: usize = 64 << 20;
 /// How long a client may take to read what it is sent.
@@ -113,9 +120,11 @@ pub const REDIS_LOT_MAX: usize = 128;
 pub const REDIS_LOT_BYTES: usize = 512 << 10;
 /// Most keys that a connection watches.
 pub const REDIS_WATCHED_MAX: usize = 10_000;
-/// Most channels and patterns that a connection listens to, and bytes of one name.
+/// Most channels that a connection listens to, and most patterns: each message is compared with each of those.
 pub const REDIS_CHANNELS_MAX: usize = 10_000;
-pub const REDIS_CHANNEL_BYTES_MAX: usize = 16 << 10;
+pub const REDIS_PATTERNS_MAX: usize = 100;
+/// Most bytes of a channel's name or a pattern.
+pub const REDIS_CHANNEL_BYTES_MAX: usize = 1 << 10;
 /// Most messages, and bytes of them, that wait for a subscriber; one that is further behind is cut off, as Redis does.
 pub const REDIS_HEARD_MAX: usize = 10_000;
 pub const REDIS_HEARD_BYTES: usize = 8 << 20;
@@ -136,10 +145,12 @@ pub const REDIS_GUESSES_WAITING: u32 = 16;
 pub const SCRIPT_MEMORY_MAX: usize = 16 << 20;
 /// Most steps of a script; one is about an instruction. They are some tens of milliseconds.
 pub const SCRIPT_STEPS_MAX: u64 = 5_000_000;
-/// How long a script may take where it is decided: others wait meanwhile.
-pub const SCRIPT_TIME_MAX: Duration = Duration::from_millis(100);
-/// Most bytes that a script may write, about: they go into one record.
-pub const SCRIPT_WRITES_MAX: usize = 4 << 20;
+/// How long a script, or commands that are one step, may take where they are decided: others wait meanwhile.
+pub const STEP_TIME_MAX: Duration = Duration::from_millis(100);
+/// Bytes, about, from which on nothing more is written in one step: they go into one record.
+pub const STEP_WRITES_MAX: usize = 4 << 20;
+/// Bytes of answers, about, from which on nothing more is run in one step: they go to another node in one piece.
+pub const STEP_REPLIES_MAX: usize = 8 << 20;
 /// Most keys that are flushed in one step.
 pub const FLUSH_MAX: usize = 5_000;
 

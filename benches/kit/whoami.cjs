@@ -24,7 +24,9 @@ app.get('/login', (req, res, next) => {
 });
 app.get('/check', (req, res) => {
   if (!req.user) return res.status(401).end();
-  return res.set({ 'Remote-User': req.user.id, 'Remote-Email': req.user.email, 'Remote-Name': req.user.name }).end();
+  const who = { 'Remote-User': req.user.id, 'Remote-Email': req.user.email, 'Remote-Name': req.user.name };
+  // said, so that express-session does not send it in chunks
+  return res.set({ ...who, 'Content-Length': '0' }).end();
 });
 client.connect().then(() => {
   const server = app.listen(0, '127.0.0.1', () => console.log(`127.0.0.1:${server.address().port}`));

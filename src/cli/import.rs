@@ -82,8 +82,18 @@ struct Seen {
     digest: u64,
     /// When it ends, milliseconds since this command began; `None`: never.
     end: Option<i64>,
-    /// The log index of what it holds here; `None` when that is somebody else's.
-    version: Option<u64>,
+    here: Here,
+}
+
+/// Whose it is here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Here {
+    /// This command's, by the log index of what it holds.
+    Ours(u64),
+    /// Somebody else's, and stays so: who ended it here meanwhile did not mean it to come back.
+    Others,
+    /// It cannot be here.
+    Nowhere,
 }
 
 struct Copier<'a> {
@@ -187,6 +197,9 @@ impl Copier<'_> {
     /// What to send of a key, if there is any need.
     fn wanted(&mut self, key: &[u8], read: Read) -> Option<CopiedKey> {
         let seen = self.seen.get(key);
+        if seen.is_some_and(|seen| seen.here == Here::Others) && !self.import.overwrite {
+            return None;
+        }
         let (holds, ttl_ms) = match read {
             Read::Live(holds, ttl_ms) => (holds, ttl_ms),
             Read::Gone if !self.import.follow || seen.is_none() => {
@@ -199,7 +212,7 @@ impl Copier<'_> {
                 return None;
             }
             // what is here is somebody else's
-            Read::Gone if seen.is_some_and(|seen| seen.version.is_none()) => return None,
+            Read::Gone if !seen.is_some_and(|seen| matches!(seen.here, Here::Ours(_))) => return None,
             Read::Gone => (Held::Nothing, None),
             Read::Strange(why) => {
                 self.skip(key, why);
@@ -208,7 +221,7 @@ impl Copier<'_> {
         };
         let over = match seen {
             Some(seen) if !self.has_changed(seen, &holds, ttl_ms) => return None,
-            Some(Seen { version: Some(version), .. }) => Over::Version(*version),
+            Some(Seen { here: Here::Ours(version), .. }) => Over::Version(*version),
             _ if self.import.overwrite => Over::Anything,
             _ => Over::Nothing,
         };
@@ -228,7 +241,7 @@ impl Copier<'_> {
         let about: Vec<(Vec<u8>, Seen, bool)> = keys
             .iter()
             .map(|key| {
-                let seen = Seen { digest: self.digest(&key.holds), end: self.end(key.ttl_ms), version: None };
+                let seen = Seen { digest: self.digest(&key.holds), end: self.end(key.ttl_ms), here: Here::Nowhere };
                 (key.key.0.clone(), seen, key.holds == Held::Nothing)
             })
             .collect();
@@ -241,7 +254,7 @@ impl Copier<'_> {
     }
 
     fn note(&mut self, key: Vec<u8>, seen: Seen, is_gone: bool, done: Copied) {
-        let version = match done {
+        let here = match done {
             Copied::Written { .. } if is_gone => {
                 self.sum.gone += 1;
                 self.seen.remove(&key);
@@ -249,24 +262,24 @@ impl Copier<'_> {
             }
             Copied::Written { version } => {
                 self.sum.copied += 1;
-                Some(version)
+                Here::Ours(version)
             }
             Copied::Same { version } => {
                 self.sum.same += 1;
-                Some(version)
+                Here::Ours(version)
             }
             Copied::Kept => {
-                let was_kept = self.seen.get(&key).is_some_and(|seen| seen.version.is_none());
+                let was_kept = self.seen.get(&key).is_some_and(|seen| seen.here == Here::Others);
                 self.sum.kept += u64::from(!was_kept);
-                None
+                Here::Others
             }
             Copied::Refused { why } => {
                 self.skip(&key, &why);
-                None
+                Here::Nowhere
             }
         };
         if self.import.follow {
-            self.seen.insert(key, Seen { version, ..seen });
+            self.seen.insert(key, Seen { here, ..seen });
         }
     }
 
@@ -288,7 +301,7 @@ impl Copier<'_> {
 
     fn skip(&mut self, key: &[u8], why: &str) {
         // once, however often it is met
-        let known = Seen { digest: 0, end: None, version: None };
+        let known = Seen { digest: 0, end: None, here: Here::Nowhere };
         if self.import.follow && self.seen.insert(key.to_vec(), known).is_some() {
             return;
         }

@@ -209,8 +209,9 @@ fn parse_host(text: &str) -> Result<HostPattern, String> {
     }
     let name = text.to_ascii_lowercase();
     let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    if bare.is_some_and(|bare| bare.parse::<std::net::Ipv6Addr>().is_ok()) {
-        return Ok(HostPattern::Exact(name));
+    if let Some(Ok(v6)) = bare.map(str::parse::<std::net::Ipv6Addr>) {
+        // one address has many forms
+        return Ok(HostPattern::Exact(format!("[{v6}]")));
     }
     if name.contains(':') {
         return Err("leave out the port: a rule is about a host on all of its ports".into());

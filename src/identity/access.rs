@@ -107,23 +107,27 @@ fn host_of(text: &str) -> Option<Cow<'_, str>> {
     let (name, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (v6, port) = rest.split_once(']')?;
-            v6.parse::<std::net::Ipv6Addr>().ok()?;
-            (&text[..v6.len() + 2], port)
+            // one address has many forms
+            let v6: std::net::Ipv6Addr = v6.parse().ok()?;
+            return port_fits(port).then(|| Cow::Owned(format!("[{v6}]")));
         }
         None => text.split_at(text.find(':').unwrap_or(text.len())),
     };
-    let digits = |port: &str| (1..=5).contains(&port.len()) && port.bytes().all(|b| b.is_ascii_digit());
-    let port_fits = port.is_empty() || port.strip_prefix(':').is_some_and(digits);
     let name = name.strip_suffix('.').unwrap_or(name);
-    let fits = name.starts_with('[')
-        || name.len() <= 253
-            && name.split('.').all(|label| !label.is_empty())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-    if !port_fits || !fits {
+    let fits = name.len() <= 253
+        && name.split('.').all(|label| !label.is_empty())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    if !port_fits(port) || !fits {
         return None;
     }
     let is_lower = name.bytes().all(|b| !b.is_ascii_uppercase());
     Some(if is_lower { Cow::Borrowed(name) } else { Cow::Owned(name.to_ascii_lowercase()) })
+}
+
+/// Whether this may follow a host: nothing, or a colon and a port.
+fn port_fits(port: &str) -> bool {
+    let digits = |port: &str| (1..=5).contains(&port.len()) && port.bytes().all(|b| b.is_ascii_digit());
+    port.is_empty() || port.strip_prefix(':').is_some_and(digits)
 }
 
 /// Whether two `Host` headers name the same host.

@@ -7,8 +7,9 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::Identity;
+use crate::clock::Millis;
 pub use crate::state::command::AppScope;
-use crate::state::{AppRecord, Key};
+use crate::state::{AppRecord, Entry, Generation, Key};
 
 /// What is kept of a password.
 pub type PasswordDigest = [u8; 32];
@@ -16,6 +17,21 @@ pub type PasswordDigest = [u8; 32];
 /// The digest of a password.
 pub fn digest(password: &[u8]) -> PasswordDigest {
     Sha256::digest(password).into()
+}
+
+/// Under which name keys of another store are copied; no app has it.
+pub const IMPORT: &str = "import";
+
+/// Whether the app that says in this session who somebody is may say so still. What was copied an operator vouched for;
+/// of a session that began at our doors it is not known which app did.
+pub(super) fn may_say_so(generation: &Generation, (key, session): (&Key, &Entry), now: Millis) -> bool {
+    let Some(facts) = session.facts() else { return false };
+    if !facts.is_apps() || facts.agent == IMPORT {
+        return true;
+    }
+    let held = generation.entries.get(&Key::app(&facts.agent)).filter(|held| held.is_live(now));
+    let app = held.and_then(|held| AppRecord::read(held.value()));
+    app.is_some_and(|app| app.may_sign_in && key.as_bytes().starts_with(&app.prefix))
 }
 
 impl Identity {

@@ -2,7 +2,8 @@
 //!
 //! Every node hears the same events in the order of the log, and names them by their place in it: whoever lost the
 //! connection to one goes on at any other. The last ones are kept; a listener who was away for longer is told so, and
-//! looks at everything anew. Nothing is told before the first listener came: that turns events on for the cluster.
+//! looks at everything anew, as does one who comes from a time that a restored backup knows nothing of. Nothing is told
+//! before the first listener came: that turns events on for the cluster.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,6 +23,13 @@ use crate::state::{Key, Listener, Op, SessionEvent, Told, told};
 pub struct EventId {
     pub index: u64,
     pub nth: u32,
+}
+
+impl EventId {
+    /// The place behind everything that the record at `index` tells.
+    fn behind(index: u64) -> Self {
+        Self { index, nth: u32::MAX }
+    }
 }
 
 impl std::fmt::Display for EventId {
@@ -65,7 +73,7 @@ pub struct Events {
 #[derive(Default)]
 struct Kept {
     events: VecDeque<Event>,
-    /// The last one that is kept no more.
+    /// The place behind the last one that is kept no more, or was never heard.
     gone: Option<EventId>,
 }
 
@@ -88,7 +96,15 @@ impl Listener for Events {
         let id = EventId { index, nth };
         kept.events.push_back(Event { id, what: *what, user: user.clone(), handle: handle(key), at: stamp });
         drop(kept);
-        self.news.send_modify(|count| *count = count.saturating_add(1));
+        self.wake();
+    }
+
+    fn missed(&self, index: u64) {
+        let mut kept = self.kept.lock();
+        kept.events.retain(|event| event.id.index > index);
+        kept.gone = kept.gone.max(Some(EventId::behind(index)));
+        drop(kept);
+        self.wake();
     }
 }
 
@@ -98,29 +114,34 @@ impl Events {
         self.news.send_replace(u64::MAX);
     }
 
-    /// Begins to listen after the event of this name, or now.
+    fn wake(&self) {
+        self.news.send_modify(|count| *count = count.saturating_add(1));
+    }
+
+    /// Begins to listen after the event of this name, or now, when the record at `applied` was the last one.
     ///
     /// # Errors
     /// `NotDone` when too many listen.
-    fn listen(self: &Arc<Self>, after: Option<EventId>) -> Result<Listening> {
-        let place = self.room.clone().try_acquire_owned();
-        let place = place.map_err(|_| Error::NotDone("too many listen already".into()))?;
-        let kept = self.kept.lock();
-        let last = kept.events.back().map(|event| event.id);
-        let first = kept.events.front().map(|event| event.id);
-        // what was told before the first one that is known here is known only if that one was heard
-        let is_lost = after.is_some_and(|after| first.is_none_or(|first| after < first));
-        let after = if is_lost { last } else { after.or(last) };
-        drop(kept);
-        Ok(Listening { events: self.clone(), news: self.news.subscribe(), after, is_lost, _place: place })
+    fn listen(self: &Arc<Self>, after: Option<EventId>, applied: u64) -> Result<Listening> {
+        let room = self.room.clone().try_acquire_owned();
+        let room = room.map_err(|_| Error::NotDone("too many listen already".into()))?;
+        let gone = self.kept.lock().gone;
+        let is_lost = after.is_some_and(|after| after.index > applied || gone.is_some_and(|gone| after < gone));
+        let after = after.filter(|_| !is_lost).unwrap_or(EventId::behind(applied));
+        Ok(Listening { events: self.clone(), news: self.news.subscribe(), after, is_lost, _room: room })
     }
 
-    /// The events after this one, and whether some are missing before them.
-    fn after(&self, after: Option<EventId>) -> (Vec<Event>, bool) {
+    /// The events after this one.
+    ///
+    /// # Errors
+    /// Some are missing before those that come behind this place.
+    fn after(&self, after: EventId) -> std::result::Result<Vec<Event>, EventId> {
         let kept = self.kept.lock();
-        let from = after.map_or(0, |after| kept.events.partition_point(|event| event.id <= after));
-        let is_lost = kept.gone.is_some_and(|gone| after.is_none_or(|after| after < gone));
-        (kept.events.range(from..).take(limits::EVENTS_AT_ONCE).cloned().collect(), is_lost)
+        if let Some(gone) = kept.gone.filter(|gone| after < *gone) {
+            return Err(gone);
+        }
+        let from = kept.events.partition_point(|event| event.id <= after);
+        Ok(kept.events.range(from..).take(limits::EVENTS_AT_ONCE).cloned().collect())
     }
 }
 
@@ -128,10 +149,11 @@ impl Events {
 pub struct Listening {
     events: Arc<Events>,
     news: watch::Receiver<u64>,
-    after: Option<EventId>,
+    /// The last event that was heard, or the place where listening began.
+    after: EventId,
     /// Whether some may have been missed; said once.
     is_lost: bool,
-    _place: OwnedSemaphorePermit,
+    _room: OwnedSemaphorePermit,
 }
 
 /// What a listener is told.
@@ -144,19 +166,30 @@ pub enum News {
 }
 
 impl Listening {
-    /// The next events; `None` when there are no more to come.
+    /// By what name to come back.
+    pub fn place(&self) -> EventId {
+        self.after
+    }
+
+    /// The next events; `None` when there are no more to come. What is dropped half way is heard the next time.
     pub async fn next(&mut self) -> Option<News> {
         if std::mem::take(&mut self.is_lost) {
             return Some(News::Lost);
         }
         loop {
             let count = *self.news.borrow_and_update();
-            let (events, is_lost) = self.events.after(self.after);
-            if let Some(last) = events.last() {
+            match self.events.after(self.after) {
                 // who is too slow goes on with what is kept
-                let was_behind = is_lost && self.after.is_some();
-                self.after = Some(if was_behind { before(events[0].id) } else { last.id });
-                return Some(if was_behind { News::Lost } else { News::Events(events) });
+                Err(gone) => {
+                    self.after = gone;
+                    return Some(News::Lost);
+                }
+                Ok(events) => {
+                    if let Some(last) = events.last() {
+                        self.after = last.id;
+                        return Some(News::Events(events));
+                    }
+                }
             }
             if count == u64::MAX || self.news.changed().await.is_err() {
                 return None;
@@ -165,21 +198,15 @@ impl Listening {
     }
 }
 
-/// A name right before this one.
-fn before(id: EventId) -> EventId {
-    match id.nth.checked_sub(1) {
-        Some(nth) => EventId { nth, ..id },
-        None => EventId { index: id.index.saturating_sub(1), nth: u32::MAX },
-    }
-}
-
 impl Identity {
     /// Listens to what happens to sessions, after the event of this name, or from now on.
     ///
     /// # Errors
-    /// `NotDone` when too many listen, or events cannot be turned on.
+    /// `NotDone` when too many listen, this node cannot be sure what was the last event, or events cannot be turned on.
     pub async fn listen(&self, after: Option<EventId>) -> Result<Listening> {
-        let listening = self.events.listen(after)?;
+        // a name that another node gave a moment ago is none from beyond
+        self.log.refresh().await?;
+        let listening = self.events.listen(after, self.state.applied())?;
         if self.state.live(&Key::setting(told::SESSION_EVENTS), self.now()).is_none() {
             let name = told::SESSION_EVENTS.to_owned();
             self.log.submit(Op::Setting { name, value: "on".into(), only_if_absent: true }).await?;
@@ -196,6 +223,8 @@ impl Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::State;
+    use crate::state::snapshot::{self, Head};
 
     fn told(n: u64) -> Told {
         Told::Session { what: SessionEvent::SignIn, user: format!("user{n}"), key: Key::session("sess:", "sid") }
@@ -221,16 +250,17 @@ mod tests {
     async fn a_listener_hears_what_comes_and_one_who_returns_what_was_missed() {
         let events = Arc::new(Events::default());
         events.hear(3, 1, &told(1));
-        let mut new = events.listen(None).expect("there is room");
+        let mut new = events.listen(None, 3).expect("there is room");
         assert!(heard(&mut new).await.is_empty());
+        let place = new.place();
         for index in [5, 5, 8] {
             events.hear(index, 1, &told(2));
         }
         assert_eq!(heard(&mut new).await, names(&["5-0", "5-1", "8-0"]));
-        let mut back = events.listen(Some("5-0".parse().expect("a name"))).expect("there is room");
+        let mut back = events.listen(Some("5-0".parse().expect("a name")), 8).expect("there is room");
         assert_eq!(heard(&mut back).await, names(&["5-1", "8-0"]));
-        let mut late = events.listen(Some(EventId { index: 2, nth: 0 })).expect("there is room");
-        assert_eq!(heard(&mut late).await, [None]);
+        let mut same = events.listen(Some(place.to_string().parse().expect("a name")), 8).expect("there is room");
+        assert_eq!(heard(&mut same).await, names(&["5-0", "5-1", "8-0"]), "it had a name before it heard anything");
         events.close();
         assert!(new.next().await.is_none());
     }
@@ -239,13 +269,54 @@ mod tests {
     async fn who_is_too_slow_is_told_of_the_gap() {
         let events = Arc::new(Events::default());
         events.hear(1, 1, &told(1));
-        let mut slow = events.listen(None).expect("there is room");
+        let mut slow = events.listen(None, 1).expect("there is room");
         for n in 0..limits::EVENTS_KEPT as u64 + 5 {
             events.hear(2 + n, 1, &told(n));
         }
-        let heard = heard(&mut slow).await;
-        assert_eq!(heard[0], None);
-        assert_eq!(heard.len(), 1 + limits::EVENTS_KEPT);
-        assert_eq!(heard.iter().filter(|name| name.is_none()).count(), 1);
+        let all = heard(&mut slow).await;
+        assert_eq!(all[0], None);
+        assert_eq!(all.len(), 1 + limits::EVENTS_KEPT);
+        assert_eq!(all.iter().filter(|name| name.is_none()).count(), 1);
+        let mut late = events.listen(Some(EventId { index: 2, nth: 0 }), 20_000).expect("there is room");
+        assert_eq!(heard(&mut late).await, [None]);
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_that_is_installed_is_a_gap() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let state = State::open(dir.path()).expect("an empty state");
+        let events = Arc::new(Events::default());
+        state.tell(events.clone());
+        let mut listening = events.listen(None, state.applied()).expect("there is room");
+        let (file, head) = (dir.path().join("snapshot"), Head { index: 9, stamp: 1, label: Vec::new() });
+        snapshot::write(&state.generation(), &head, &file).expect("is written");
+        state.install(&file).expect("is installed");
+        assert_eq!(heard(&mut listening).await, [None]);
+        assert_eq!((listening.place(), state.applied()), (EventId::behind(9), 9));
+    }
+
+    #[tokio::test]
+    async fn what_came_as_a_whole_was_heard_by_nobody() {
+        let events = Arc::new(Events::default());
+        events.hear(3, 1, &told(1));
+        let mut new = events.listen(None, 3).expect("there is room");
+        let mut old = events.listen(Some(EventId { index: 2, nth: 0 }), 3).expect("there is room");
+        events.missed(9);
+        events.hear(12, 1, &told(2));
+        for listening in [&mut new, &mut old] {
+            assert_eq!(heard(listening).await, [vec![None], names(&["12-0"])].concat());
+        }
+        for (after, expected) in [(3, vec![None]), (9, names(&["12-0"])), (12, Vec::new())] {
+            let mut back = events.listen(Some(EventId::behind(after)), 12).expect("there is room");
+            assert_eq!(heard(&mut back).await, expected, "{after}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_from_before_a_backup_was_restored_is_lost() {
+        let events = Arc::new(Events::default());
+        let mut back = events.listen(Some(EventId { index: 700, nth: 0 }), 40).expect("there is room");
+        events.hear(41, 1, &told(1));
+        assert_eq!(heard(&mut back).await, [vec![None], names(&["41-0"])].concat());
     }
 }

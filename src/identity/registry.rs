@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
+use super::apps::IMPORT;
 use super::{Identity, SECURITY};
 use crate::error::{Error, Result};
 use crate::state::command::AppScope;
@@ -183,6 +184,9 @@ fn check(new: &NewApp) -> Result<()> {
     if name == RESERVED {
         return refused("name", format!("{RESERVED} is the name of whoever holds the password for everything"));
     }
+    if name == IMPORT {
+        return refused("name", format!("{IMPORT} is the name of whatever is copied from another store"));
+    }
     let most = limits::PREFIX_BYTES_MAX;
     if prefix.is_empty() || prefix.len() > most || !prefix.bytes().all(|c| c.is_ascii_graphic() || c == b' ') {
         return refused("prefix", format!("a prefix has 1 to {most} printable ASCII characters"));
@@ -247,7 +251,7 @@ mod tests {
     async fn names_prefixes_and_shares_have_rules() {
         let (room, _) = Identity::alone();
         let long = "a".repeat(65);
-        for bad in ["", "default", "Shop", "sh op", "ä", &long] {
+        for bad in ["", "default", "import", "Shop", "sh op", "ä", &long] {
             let refused = room.add_app(new(bad, "x:")).await;
             assert!(matches!(refused, Err(Error::Unacceptable { field: "name", .. })), "{bad}");
         }

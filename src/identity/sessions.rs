@@ -9,7 +9,7 @@ use super::visitor::{handle, own_digest};
 use super::{Client, Identity, User, Visitor, agent, attempts, beers, express};
 use crate::clock::Millis;
 use crate::error::{Error, Result};
-use crate::state::{Begin, Edit, EndUser, Forgiven, Op, Outcome, Proof, SignedIn, edited};
+use crate::state::{Begin, Edit, EndUser, Forgiven, Op, Outcome, Proof, SignedIn, claims, edited};
 use crate::{limits, random};
 
 use super::Session;
@@ -165,10 +165,12 @@ impl Identity {
     /// Merges `patch` (RFC 7396) into the app's members; begins an anonymous session when there is none.
     ///
     /// # Errors
-    /// `Unacceptable` when the patch names `cookie` or `passport`, makes the value too large, or holds nothing to
-    /// begin a session with; `NotSignedIn` when the visitor's session ended meanwhile; `Full`; `TooMany`.
+    /// `Unacceptable` when the patch names `cookie`, `passport` or what other stores keep the user's id in, makes the
+    /// value too large, or holds nothing to begin a session with; `NotSignedIn` when the visitor's session ended meanwhile; `Full`; `TooMany`.
     pub async fn patch(&self, visitor: &Visitor, patch: Map<String, Value>, client: &Client) -> Result<Granted> {
-        if let Some(name) = express::RESERVED.iter().find(|name| patch.contains_key(**name)) {
+        // an app that saves the session anew would have it listed as that user's
+        let mut reserved = express::RESERVED.iter().chain(&claims::NAMES);
+        if let Some(name) = reserved.find(|name| patch.contains_key(**name)) {
             return Err(unacceptable(format!("The member `{name}` belongs to the session itself.")));
         }
         self.edit(visitor, patch, Vec::new(), client).await

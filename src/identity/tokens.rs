@@ -207,7 +207,7 @@ impl Identity {
     pub async fn end_session_of(&self, user: &User, handle: &str) -> Result<()> {
         let session = self.live_sessions_of(&user.id).into_iter().find(|session| session.handle() == handle);
         let session = session.ok_or(Error::NotFound("session"))?;
-        self.log.submit(Op::End(vec![session.key])).await.map(|_| ())
+        self.log.submit(Op::Revoke(vec![session.key])).await.map(|_| ())
     }
 
     /// Ends all of them; answers how many.

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use subtle::ConstantTimeEq as _;
 
 use super::cookie::Verified;
-use super::{Identity, Proof, User, express};
+use super::{Identity, Proof, User, apps, express};
 use crate::clock::Millis;
 use crate::error::{Error, Result};
 use crate::limits;
@@ -48,7 +48,8 @@ pub struct Visitor {
     pub session: Option<Session>,
     /// Who they are, if they signed in and may.
     pub user: Option<Arc<User>>,
-    /// Who an app says they are that may sign people in: good for what other services ask, and for no page of ours.
+    /// Who an app says they are that may sign people in: good for what other services ask, for no page of ours, and
+    /// never an admin.
     pub claimed: Option<Arc<User>>,
     /// Whether they also hold the second cookie; see [`Visitor::owner`].
     pub own: bool,
@@ -192,7 +193,7 @@ impl Identity {
         }
         let user = row.map(|row| row.user.clone());
         let (user, claimed) = match vouched_by {
-            Some(Proof::App) => (None, user),
+            Some(Proof::App) => (None, user.filter(|user| !user.admin)),
             Some(Proof::Claim) => (None, None),
             _ => (user, None),
         };
@@ -235,19 +236,22 @@ impl Identity {
         let key = self.session_key(sid);
         let generation = self.state.current();
         let Some(entry) = generation.entries.get(&key).filter(|entry| entry.is_live(now)) else { return Look::Nothing };
-        let session = || Session { sid: sid.to_owned(), key, entry: entry.clone() };
+        let session = |key| Session { sid: sid.to_owned(), key, entry: entry.clone() };
         let facts = match entry.glance() {
             Some(facts) => facts,
-            None if entry.is_apps_session() => return Look::Session(session(), None),
+            None if entry.is_apps_session() => return Look::Session(session(key), None),
             None => return Look::Nothing,
         };
-        let Some((user, epoch)) = facts.user().zip(facts.epoch()) else { return Look::Session(session(), None) };
+        let Some((user, epoch)) = facts.user().zip(facts.epoch()) else { return Look::Session(session(key), None) };
         if generation.entries.epoch(&user) != epoch {
             return Look::Nothing;
         }
+        if facts.proof() == Proof::App && !apps::may_say_so(&generation, (&key, &entry), now) {
+            return Look::Session(session(key), None);
+        }
         match generation.users.cached(&user) {
-            Some(row) => Look::Session(session(), Some(row)),
-            None => Look::Unread(session(), user.to_string()),
+            Some(row) => Look::Session(session(key), Some(row)),
+            None => Look::Unread(session(key), user.to_string()),
         }
     }
 }

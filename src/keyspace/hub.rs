@@ -2,7 +2,7 @@
 //!
 //! A message is told when its record is applied, so that all nodes hear all of them in the same order. Whoever applies
 //! records must not wait: a subscriber has a queue with a bound, and one that does not keep up is cut off, as Redis does.
-//! An app hears of keyspace events only those of its own keys.
+//! An app hears of keyspace events only those of its own keys, and of messages only those of its own channels.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 use tokio::sync::mpsc;
 
-use super::matches;
+use super::{AppScope, matches};
 use crate::clock::Millis;
 use crate::limits::{REDIS_HEARD_BYTES, REDIS_HEARD_MAX};
-use crate::state::told::concerns;
+use crate::state::told;
 use crate::state::{Listener, Told};
 
 /// A message that was heard.
@@ -36,16 +36,16 @@ pub struct Hub {
 
 #[derive(Default)]
 struct Inner {
-    channels: HashMap<Bytes, HashMap<u64, Arc<Ear>>>,
-    patterns: HashMap<Bytes, HashMap<u64, Arc<Ear>>>,
+    channels: HashMap<Bytes, Ears>,
+    patterns: HashMap<Bytes, Ears>,
 }
 
 /// The hub's end of a subscriber's queue.
 struct Ear {
     sender: parking_lot::Mutex<Option<mpsc::Sender<Message>>>,
     waiting: Arc<AtomicUsize>,
-    /// What the keys begin with whose events it may hear of.
-    prefix: Option<Vec<u8>>,
+    /// Which app listens; `None`: whoever sees everything.
+    app: Option<AppScope>,
 }
 
 /// Somebody who listens; hears nothing any more when dropped.
@@ -66,10 +66,10 @@ pub enum By {
 }
 
 impl Hub {
-    /// Somebody new, who listens to nothing yet. With a prefix: hears only of events of keys that begin so.
-    pub fn subscriber(self: &Arc<Self>, prefix: Option<Vec<u8>>) -> Subscriber {
+    /// Somebody new, of an app or of none, who listens to nothing yet.
+    pub fn subscriber(self: &Arc<Self>, app: Option<AppScope>) -> Subscriber {
         let (sender, heard) = mpsc::channel(REDIS_HEARD_MAX);
-        let ear = Ear { sender: Some(sender).into(), waiting: Arc::default(), prefix };
+        let ear = Ear { sender: Some(sender).into(), waiting: Arc::default(), app };
         Subscriber {
             hub: self.clone(),
             id: self.next.fetch_add(1, Ordering::Relaxed),
@@ -80,45 +80,66 @@ impl Hub {
         }
     }
 
-    /// How many on this node hear what is said in a channel.
-    pub fn listeners(&self, channel: &[u8]) -> usize {
+    /// How many of an app, or of none, on this node hear what is said in a channel of theirs.
+    pub fn listeners(&self, app: Option<&AppScope>, channel: &[u8]) -> usize {
         let inner = self.inner.read();
         let by_pattern = inner.patterns.iter().filter(|(pattern, _)| matches(pattern, channel));
-        inner.channels.get(channel).map_or(0, HashMap::len) + by_pattern.map(|(_, ears)| ears.len()).sum::<usize>()
+        count(app, inner.channels.get(channel)) + by_pattern.map(|(_, ears)| count(app, Some(ears))).sum::<usize>()
     }
 
-    /// How many on this node listen to this very channel.
-    pub fn subscribers(&self, channel: &[u8]) -> usize {
-        self.inner.read().channels.get(channel).map_or(0, HashMap::len)
+    /// How many of them listen to this very channel.
+    pub fn subscribers(&self, app: Option<&AppScope>, channel: &[u8]) -> usize {
+        count(app, self.inner.read().channels.get(channel))
     }
 
-    /// The channels that somebody on this node listens to.
-    pub fn channels(&self) -> Vec<Bytes> {
-        self.inner.read().channels.keys().cloned().collect()
+    /// The channels that any of them listens to.
+    pub fn channels(&self, app: Option<&AppScope>) -> Vec<Bytes> {
+        let inner = self.inner.read();
+        let heard = inner.channels.iter().filter(|(_, ears)| count(app, Some(ears)) > 0);
+        heard.map(|(channel, _)| channel.clone()).collect()
     }
 
-    /// How many patterns somebody on this node listens to.
-    pub fn patterns(&self) -> usize {
-        self.inner.read().patterns.len()
+    /// How many patterns any of them listens to.
+    pub fn patterns(&self, app: Option<&AppScope>) -> usize {
+        self.inner.read().patterns.values().filter(|ears| count(app, Some(ears)) > 0).count()
     }
 
     fn say(&self, channel: &Bytes, payload: &Bytes) {
+        let (owner, plain) = told::owner_of(channel);
+        let channel = &channel.slice_ref(plain);
         let inner = self.inner.read();
         if let Some(ears) = inner.channels.get(channel) {
             let message = Message { pattern: None, channel: channel.clone(), payload: payload.clone() };
-            ears.values().for_each(|ear| ear.hear(&message));
+            ears.values().for_each(|ear| ear.hear(owner, &message));
         }
         for (pattern, ears) in inner.patterns.iter().filter(|(pattern, _)| matches(pattern, channel)) {
             let pattern = Some(pattern.clone());
             let message = Message { pattern, channel: channel.clone(), payload: payload.clone() };
-            ears.values().for_each(|ear| ear.hear(&message));
+            ears.values().for_each(|ear| ear.hear(owner, &message));
         }
     }
 }
 
+type Ears = HashMap<u64, Arc<Ear>>;
+
+/// How many of them are of an app, or of none.
+fn count(app: Option<&AppScope>, ears: Option<&Ears>) -> usize {
+    let name = |app: &AppScope| app.name.clone();
+    let is_theirs = |ear: &&Arc<Ear>| ear.app.as_ref().map(name) == app.map(name);
+    ears.map_or(0, |ears| ears.values().filter(is_theirs).count())
+}
+
 impl Ear {
-    fn hear(&self, message: &Message) {
-        if self.prefix.as_ref().is_some_and(|prefix| !concerns(&message.channel, &message.payload, prefix)) {
+    /// Whether it may hear what is said in a channel of this owner.
+    fn may_hear(&self, owner: Option<&[u8]>, message: &Message) -> bool {
+        match (&self.app, owner, told::key_of_event(&message.channel, &message.payload)) {
+            (Some(app), None, Some(key)) => key.starts_with(&app.prefix),
+            (app, owner, _) => app.as_ref().map(|app| app.name.as_bytes()) == owner,
+        }
+    }
+
+    fn hear(&self, owner: Option<&[u8]>, message: &Message) {
+        if !self.may_hear(owner, message) {
             return;
         }
         let mut sender = self.sender.lock();
@@ -245,23 +266,44 @@ mod tests {
         assert_eq!(one.try_next().map(|m| (m.pattern, m.payload)), Some((None, Bytes::from_static(b"a"))));
         assert_eq!(one.try_next().and_then(|m| m.pattern), Some(Bytes::from_static(b"n*")));
         assert_eq!(one.try_next(), None);
-        assert_eq!((hub.listeners(b"news"), hub.subscribers(b"news"), hub.patterns()), (2, 1, 1));
+        let counted = |hub: &Hub| (hub.listeners(None, b"news"), hub.channels(None).len(), hub.patterns(None));
+        assert_eq!(counted(&hub), (2, 1, 1));
+        assert_eq!(hub.subscribers(None, b"news"), 1);
+        assert_eq!(hub.listeners(Some(&blog()), b"news"), 0);
         drop(one);
-        assert_eq!((hub.listeners(b"news"), hub.channels().len(), hub.patterns()), (0, 0, 0));
+        assert_eq!(counted(&hub), (0, 0, 0));
+    }
+
+    fn blog() -> AppScope {
+        AppScope { name: "blog".into(), prefix: b"blog:".to_vec(), may_sign_in: false, share: 50 }
     }
 
     #[test]
-    fn an_app_hears_of_events_of_its_own_keys_alone() {
+    fn an_app_hears_of_its_own_keys_and_its_own_channels_alone() {
         let hub: Arc<Hub> = Arc::default();
-        let mut app = hub.subscriber(Some(b"blog:".to_vec()));
-        app.listen(By::Pattern, &Bytes::from_static(b"*"));
+        let mut app = hub.subscriber(Some(blog()));
+        let mut everything = hub.subscriber(None);
+        for ear in [&mut app, &mut everything] {
+            ear.listen(By::Pattern, &Bytes::from_static(b"*"));
+        }
         hub.hear(1, 0, &message(b"__keyevent@0__:del", b"shop:1"));
         hub.hear(1, 0, &message(b"__keyspace@0__:shop:1", b"del"));
         hub.hear(1, 0, &message(b"__keyevent@0__:del", b"blog:1"));
         hub.hear(1, 0, &message(b"__keyspace@0__:blog:1", b"del"));
-        hub.hear(1, 0, &message(b"chat", b"hello"));
-        let heard: Vec<_> = std::iter::from_fn(|| app.try_next()).map(|m| m.channel).collect();
-        assert_eq!(heard, [&b"__keyevent@0__:del"[..], b"__keyspace@0__:blog:1", b"chat"]);
+        hub.hear(1, 0, &message(b"chat", b"of nobody's"));
+        for name in ["blog", "shop"] {
+            let said = |channel: &[u8]| Told::Message {
+                channel: told::channel_of(name, channel).into(),
+                payload: Bytes::from_static(b"shop:1"),
+            };
+            hub.hear(1, 0, &said(b"chat"));
+            hub.hear(1, 0, &said(b"__keyevent@0__:set"));
+        }
+        let all = |ear: &mut Subscriber| std::iter::from_fn(|| ear.try_next()).map(|m| m.channel).collect::<Vec<_>>();
+        let heard = [&b"__keyevent@0__:del"[..], b"__keyspace@0__:blog:1", b"chat", b"__keyevent@0__:set"];
+        assert_eq!(all(&mut app), heard);
+        let heard = [&b"__keyevent@0__:del"[..], b"__keyspace@0__:shop:1", b"__keyevent@0__:del"];
+        assert_eq!(all(&mut everything), [&heard[..], &[b"__keyspace@0__:blog:1", b"chat"]].concat());
     }
 
     #[tokio::test]

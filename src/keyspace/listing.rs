@@ -20,8 +20,9 @@ const KEPT: Duration = Duration::from_secs(10);
 const LISTS_MAX: usize = 8;
 /// So many entries are walked through on the spot.
 const SMALL: u64 = 2_000;
-/// Keys that are removed in one step.
+/// Keys that are removed in one step, and bytes of their names.
 const LOT: usize = 500;
+const LOT_BYTES: usize = 1 << 20;
 /// How often it is looked whether anything is left to be removed: others may write meanwhile.
 const ROUNDS: usize = 8;
 
@@ -156,9 +157,18 @@ impl Keyspace {
         self.freshen().await?;
         let owned = scope.clone();
         let names = self.walk(move |entries, now| command::listing(entries, &owned, now)).await?;
-        for lot in names.chunks(LOT) {
+        let mut rest = names.as_slice();
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = |name: &&Vec<u8>| {
+                bytes += name.len();
+                bytes <= LOT_BYTES
+            };
+            let (lot, later) = rest.split_at(rest.iter().take(LOT).take_while(fits).count().max(1));
+            rest = later;
             let words = std::iter::once(&b"del"[..]).chain(lot.iter().map(Vec::as_slice));
-            let commands = Commands { scope: scope.clone(), calls: vec![Call::of(words)], watched: Vec::new() };
+            let calls = vec![Call::of(words)];
+            let commands = Commands { scope: scope.clone(), calls, watched: Vec::new(), is_whole: true };
             match self.log.submit(Op::Commands(Box::new(commands))).await? {
                 Outcome::Replies(_) => {}
                 other => return Err(Error::Broken(format!("commands were answered {other:?}"))),

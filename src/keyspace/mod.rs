@@ -18,7 +18,8 @@ use crate::config::Reads;
 use crate::error::{Error, Result};
 use crate::log::Log;
 pub use crate::state::command::{
-    Access, AppScope, Call, Keys, Reply, Scope, Spec, find, matches, names, parse_int, show_double, unknown, wrong,
+    Access, AppScope, Call, DATABASES, Keys, Reply, Scope, Spec, Watched, find, matches, names, parse_int, selected,
+    show_double, unknown, wrong,
 };
 pub use crate::state::told::KEYSPACE_EVENTS as EVENTS;
 use crate::state::{Commands, Key, Op, Outcome, State, command};
@@ -92,33 +93,27 @@ impl Keyspace {
     ///
     /// # Errors
     /// `NotDone` when nobody can tell.
-    pub async fn watch(&self, scope: &Scope, keys: &[Bytes]) -> Result<Vec<(Bytes, u64)>> {
+    pub async fn watch(&self, scope: &Scope, keys: &[Bytes]) -> Result<Vec<Watched>> {
         self.freshen().await?;
         let (generation, now) = (self.state.generation(), self.log.now());
-        let version = |raw: &Bytes| {
-            let held = command::version(&generation.entries, scope, raw, now);
-            // the buffer it came in is not kept for as long as it is watched
-            (Bytes::copy_from_slice(raw), held)
-        };
-        Ok(keys.iter().map(version).collect())
+        let _whole = self.state.whole();
+        Ok(keys.iter().map(|raw| command::watched(&generation.entries, scope, raw, now)).collect())
     }
 
     /// Runs commands with nothing between them, if what was watched is as it was; `None` when it is not.
     ///
     /// # Errors
     /// `NotDone`, `FateUnknown`.
-    pub async fn transact(
-        &self,
-        scope: &Scope,
-        calls: Vec<Call>,
-        watched: Vec<(Bytes, u64)>,
-    ) -> Result<Option<Vec<Reply>>> {
+    pub async fn transact(&self, scope: &Scope, calls: Vec<Call>, watched: Vec<Watched>) -> Result<Option<Vec<Reply>>> {
         let mut calls = calls;
         let refused = self.with_bodies(&mut calls).await;
+        // they keep their places, and do nothing there
+        refused.iter().for_each(|(at, _)| calls[*at] = Call::of(["echo", ""]));
         let published = self.published(&calls);
-        match self.log.submit(Op::Commands(Box::new(Commands { scope: scope.clone(), calls, watched }))).await? {
+        let commands = Commands { scope: scope.clone(), calls, watched, is_whole: true };
+        match self.log.submit(Op::Commands(Box::new(commands))).await? {
             Outcome::Replies(mut replies) => {
-                self.count_listeners(published, &mut replies);
+                self.count_listeners(scope, published, &mut replies);
                 for (at, refusal) in refused {
                     replies[at] = refusal;
                 }

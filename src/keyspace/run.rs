@@ -7,7 +7,7 @@
 
 use bytes::Bytes;
 
-use super::{Access, Call, Keyspace, LOOKS_MAX, Reply, Scope, listing};
+use super::{Call, Keyspace, LOOKS_MAX, Reply, Scope, listing};
 use crate::config::Reads;
 use crate::error::{Error, Result};
 use crate::limits::{REDIS_LOT_BYTES, REDIS_LOT_MAX};
@@ -22,28 +22,28 @@ impl Keyspace {
     ///
     /// # Errors
     /// `Ended` when nobody can tell what became of one; those behind it are not run.
-    pub async fn run(&self, scope: &Scope, mut calls: Vec<Call>, out: &mut Vec<Reply>) -> Result<(), Ended> {
+    pub async fn run(&self, scope: &Scope, calls: &[Call], out: &mut Vec<Reply>) -> Result<(), Ended> {
         let mut at = 0;
         while at < calls.len() {
             let plain = calls[at..].iter().position(is_odd).map_or(calls.len(), |odd| at + odd);
             if plain > at {
-                self.stretch(scope, &mut calls[at..plain], out).await?;
+                self.stretch(scope, &calls[at..plain], out).await?;
                 at = plain;
             } else {
-                self.odd(scope, &mut calls[at], out).await?;
+                self.odd(scope, &calls[at], out).await?;
                 at += 1;
             }
         }
         Ok(())
     }
 
-    async fn stretch(&self, scope: &Scope, calls: &mut [Call], out: &mut Vec<Reply>) -> Result<(), Ended> {
+    async fn stretch(&self, scope: &Scope, calls: &[Call], out: &mut Vec<Reply>) -> Result<(), Ended> {
         let mut at = 0;
         while at < calls.len() {
             at += self.here(scope, &calls[at..], out).await;
             if at < calls.len() {
                 let last = calls[at..].iter().rposition(|call| !reads(call)).map_or(at, |last| at + last);
-                self.there(scope, &mut calls[at..=last], out).await?;
+                self.there(scope, &calls[at..=last], out).await?;
                 at = last + 1;
             }
         }
@@ -94,6 +94,7 @@ impl Keyspace {
     /// Reads in memory, up to the first touch that would change something.
     fn look(&self, scope: &Scope, calls: &[Call], out: &mut Vec<Reply>) -> usize {
         let (generation, now) = (self.state.current(), self.log.now());
+        let _whole = self.state.whole();
         for (at, call) in calls.iter().enumerate() {
             let reply = match touches(call) {
                 true => command::attempt(&generation.entries, scope, &call.0, now),
@@ -105,19 +106,18 @@ impl Keyspace {
         calls.len()
     }
 
-    /// Has calls decided by the leader, in pieces of a bounded size.
-    async fn there(&self, scope: &Scope, calls: &mut [Call], out: &mut Vec<Reply>) -> Result<(), Ended> {
+    /// Has calls decided by the leader, in pieces of a bounded size. What was left of a piece begins the next.
+    async fn there(&self, scope: &Scope, calls: &[Call], out: &mut Vec<Reply>) -> Result<(), Ended> {
         let mut rest = calls;
         while !rest.is_empty() {
-            let (lot, later) = rest.split_at_mut(lot_of(rest));
-            rest = later;
+            let lot = &rest[..lot_of(rest)];
             lot.iter().for_each(|call| self.remember(call));
-            let calls: Vec<Call> = lot.iter_mut().map(|call| Call(std::mem::take(&mut call.0))).collect();
-            let (count, published) = (calls.len(), self.published(&calls));
-            let op = Op::Commands(Box::new(Commands { scope: scope.clone(), calls, watched: Vec::new() }));
-            let error = match self.log.submit(op).await {
-                Ok(Outcome::Replies(mut replies)) => {
-                    self.count_listeners(published, &mut replies);
+            let (calls, published) = (lot.to_vec(), self.published(lot));
+            let commands = Commands { scope: scope.clone(), calls, watched: Vec::new(), is_whole: false };
+            let error = match self.log.submit(Op::Commands(Box::new(commands))).await {
+                Ok(Outcome::Replies(mut replies)) if !replies.is_empty() => {
+                    rest = &rest[replies.len().min(lot.len())..];
+                    self.count_listeners(scope, published, &mut replies);
                     out.append(&mut replies);
                     continue;
                 }
@@ -125,7 +125,8 @@ impl Keyspace {
                 Ok(other) => Error::Broken(format!("commands were answered {other:?}")),
                 Err(error) => error,
             };
-            out.extend((0..count).map(|_| refusal(&error)));
+            rest = &rest[lot.len()..];
+            out.extend(lot.iter().map(|_| refusal(&error)));
             if matches!(error, Error::FateUnknown) {
                 return Err(Ended);
             }
@@ -141,31 +142,26 @@ impl Keyspace {
     }
 
     /// Says of messages how many on this node heard them: nobody knows of the others.
-    pub(super) fn count_listeners(&self, published: Vec<(usize, Bytes)>, replies: &mut [Reply]) {
+    pub(super) fn count_listeners(&self, scope: &Scope, published: Vec<(usize, Bytes)>, replies: &mut [Reply]) {
         for (at, channel) in published {
             if let Some(reply @ Reply::Int(_)) = replies.get_mut(at) {
-                *reply = Reply::count(self.hub.listeners(&channel));
+                *reply = Reply::count(self.hub.listeners(scope.app.as_ref(), &channel));
             }
         }
     }
 
     /// Runs a command that is more than one step here.
-    async fn odd(&self, scope: &Scope, call: &mut Call, out: &mut Vec<Reply>) -> Result<(), Ended> {
+    async fn odd(&self, scope: &Scope, call: &Call, out: &mut Vec<Reply>) -> Result<(), Ended> {
         let name = call.0[0].to_ascii_lowercase();
         if name.starts_with(b"evalsha") {
-            let mut calls = [Call(std::mem::take(&mut call.0))];
+            let mut calls = [call.clone()];
             return match self.with_bodies(&mut calls).await.pop() {
                 Some((_, refusal)) => {
                     out.push(refusal);
                     Ok(())
                 }
-                None if is_odd(&calls[0]) => self.script_here(scope, &calls[0], out).await,
-                None => self.stretch(scope, &mut calls, out).await,
+                None => self.stretch(scope, &calls, out).await,
             };
-        }
-        if &*name == b"eval_ro" {
-            self.remember(call);
-            return self.script_here(scope, call, out).await;
         }
         let answered = match &*name {
             b"flushdb" | b"flushall" => self.flush(scope, call).await,
@@ -174,19 +170,6 @@ impl Keyspace {
         let ended = matches!(answered, Err(Error::FateUnknown));
         out.push(answered.unwrap_or_else(|error| refusal(&error)));
         if ended { Err(Ended) } else { Ok(()) }
-    }
-
-    /// Runs a script that only reads, off the async threads: it may take its time.
-    async fn script_here(&self, scope: &Scope, call: &Call, out: &mut Vec<Reply>) -> Result<(), Ended> {
-        let (generation, now) = (self.state.generation(), self.log.now());
-        let (call, scope) = (call.clone(), scope.clone());
-        let run = move || command::read(&generation.entries, &scope, &call.0, now);
-        let answered = match self.freshen().await {
-            Ok(()) => tokio::task::spawn_blocking(run).await.map_err(|e| Error::broken("running a script", e)),
-            Err(error) => Err(error),
-        };
-        out.push(answered.unwrap_or_else(|error| refusal(&error)));
-        Ok(())
     }
 }
 
@@ -200,9 +183,9 @@ fn lot_of(calls: &[Call]) -> usize {
     calls.iter().take(REDIS_LOT_MAX).take_while(fits).count().max(1)
 }
 
-/// Whether a call changes nothing; one that is no command does not either.
+/// Whether a call is run here; one that is no command is.
 fn reads(call: &Call) -> bool {
-    call.spec().is_none_or(|spec| spec.access == Access::Read || !spec.takes(call.0.len()))
+    call.spec().is_none_or(|spec| !spec.is_decided() || !spec.takes(call.0.len()))
 }
 
 /// Whether all that a call changes is a deadline.
@@ -217,7 +200,7 @@ fn is_odd(call: &Call) -> bool {
     match name.len() {
         4 => listing::lists(name),
         6 => is(b"dbsize"),
-        7 => is(b"flushdb") || is(b"evalsha") || is(b"eval_ro"),
+        7 => is(b"flushdb") || is(b"evalsha"),
         8 => is(b"flushall"),
         9 => is(b"randomkey"),
         10 => is(b"evalsha_ro"),

@@ -1,11 +1,13 @@
-//! Cluster: what commands ask of the membership, put to the log.
+//! Cluster: what commands and the administrators' page ask of the membership, put to the log.
 
 use std::time::Duration;
 
 use crate::control::protocol::{ClusterNode, JoinToken, Request, Response, Role, Rotated};
 use crate::error::{Error, Result};
 use crate::limits;
+use crate::log::Answer;
 use crate::raft::{self, RaftLog, Seen, Wish};
+use crate::web;
 
 /// Does what a `cluster` command asks.
 ///
@@ -37,6 +39,25 @@ pub async fn perform(log: &RaftLog, request: Request) -> Result<Response> {
         Request::ClusterTransfer { id } => log.grant(Wish::Transfer { id }).await.map(|()| Response::Done),
         Request::ClusterLeave => log.leave().await.map(|()| Response::Done),
         _ => Err(Error::Malformed("unknown request".into())),
+    }
+}
+
+impl web::Cluster for RaftLog {
+    fn nodes(&self) -> Answer<'_, Vec<web::ClusterNode>> {
+        let shown = |node: ClusterNode| web::ClusterNode {
+            id: node.id.to_string(),
+            role: match node.role {
+                Role::Leader => "leader",
+                Role::Voter => "voter",
+                Role::Learner => "learner",
+            },
+            address: node.address,
+            is_this: node.is_this,
+            applied: node.applied,
+            lag: node.lag,
+            version: node.version,
+        };
+        Box::pin(async move { nodes(self.node_id(), self.cluster().await, &[]).into_iter().map(shown).collect() })
     }
 }
 

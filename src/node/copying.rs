@@ -11,8 +11,9 @@ use futures_util::future::join_all;
 use crate::clock::Millis;
 use crate::control::protocol::{Copied, CopiedKey, Held, KeyChunk, Over};
 use crate::error::{Error, Result};
+use crate::identity::apps::IMPORT;
 use crate::log::Log;
-use crate::state::command::{self, AppScope};
+use crate::state::command::{self, AppScope, Watched};
 use crate::state::{Call, Commands, NEVER, Op, Outcome, Reply, Scope, State};
 
 /// Keys that one Op writes.
@@ -99,7 +100,8 @@ impl Copying {
     }
 
     async fn write_over(&self, scope: &Scope, key: &CopiedKey, (now, over): (Millis, Option<u64>)) -> Result<Copied> {
-        let watched = over.map(|version| (Bytes::copy_from_slice(&key.key.0), version)).into_iter().collect();
+        let raw = Bytes::copy_from_slice(&key.key.0);
+        let watched = over.map(|index| Watched { db: scope.db, raw, index }).into_iter().collect();
         let Some(replies) = self.run(scope, calls(key, now), watched).await? else { return Ok(Copied::Kept) };
         match replies.into_iter().find_map(|reply| if let Reply::Error(why) = reply { Some(why) } else { None }) {
             Some(why) => refused(&why),
@@ -108,8 +110,8 @@ impl Copying {
     }
 
     /// Runs commands as one; `None` when a key that is watched is not what it was.
-    async fn run(&self, scope: &Scope, calls: Vec<Call>, watched: Vec<(Bytes, u64)>) -> Result<Option<Vec<Reply>>> {
-        let commands = Commands { scope: scope.clone(), calls, watched };
+    async fn run(&self, scope: &Scope, calls: Vec<Call>, watched: Vec<Watched>) -> Result<Option<Vec<Reply>>> {
+        let commands = Commands { scope: scope.clone(), calls, watched, is_whole: true };
         match self.log.submit(Op::Commands(Box::new(commands))).await? {
             Outcome::Replies(replies) => Ok(Some(replies)),
             Outcome::Aborted => Ok(None),
@@ -118,7 +120,7 @@ impl Copying {
     }
 
     fn version(&self, scope: &Scope, key: &CopiedKey) -> u64 {
-        command::version(&self.state.current().entries, scope, &key.key.0, self.log.now())
+        command::watched(&self.state.current().entries, scope, &key.key.0, self.log.now()).index
     }
 
     fn is_same(&self, scope: &Scope, key: &CopiedKey) -> bool {
@@ -141,7 +143,7 @@ impl Copying {
 
     /// That of an app that sees everything, and may sign people in if it is to.
     fn scope(&self, chunk: &KeyChunk) -> Scope {
-        let trusted = || AppScope { name: "import".into(), prefix: Vec::new(), may_sign_in: true, share: 100 };
+        let trusted = || AppScope { name: IMPORT.into(), prefix: Vec::new(), may_sign_in: true, share: 100 };
         Scope {
             db: chunk.db,
             app: chunk.may_sign_in.then(trusted),

@@ -126,7 +126,7 @@ impl RunningNode {
     /// Answers where it is noted what arrived through proxies.
     fn open_web(&mut self, config: &Config, (socket, tls): Way) -> Result<Arc<Sightings>> {
         let port = Port { tls, goes: self.goes.clone(), ..Port::plain(listen("web.listen", socket)?) };
-        let door = Door::new(self.identity.clone(), web::Settings::new(config));
+        let door = Door::new(self.identity.clone(), self.log.clone(), web::Settings::new(config));
         let sightings = door.sightings.clone();
         let (site, stop) = (Arc::new(Site::new(door)), self.stop.subscribe());
         self.doors.spawn(async move { web::serve(site, port, stopped(stop)).await });

@@ -5,7 +5,7 @@
 //! whose first entry it has applied, and proposes only in that term. What fails before it was appended is decided
 //! again; what may have been appended is answered "outcome unknown" and never retried.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::Raft;
+use super::grants::{Held, grant};
 use super::logtime::LogTime;
 use super::store::change_weight;
 use super::types::{Applied, TypeConfig};
@@ -32,7 +33,7 @@ use crate::state::{Entries, Key, Op, Outcome, Record, State, View};
 /// Ops that may wait to be decided.
 pub const QUEUE_MAX: usize = 8_192;
 /// Ops that are decided into one record.
-const BATCH_MAX: usize = 512;
+pub const BATCH_MAX: usize = 512;
 /// Bytes that one record holds, about, and how long deciding it takes: it ends with the Op that reaches either. A record
 /// must fit well into what a frame may decode to, and into memory as often as there are flights.
 const RECORD_BYTES: usize = 4 << 20;
@@ -45,6 +46,8 @@ const LOT_MAX: usize = 512;
 const FLIGHTS_MAX: usize = 2;
 /// Bytes of them: no further one departs when they have as many.
 const FLYING_BYTES: usize = 64 << 20;
+/// Bytes that one Op may write: a record must go to another node in one piece, and be read back.
+const CHANGE_MAX: usize = 32 << 20;
 /// How long the next record waits, after one has landed, for those who were answered to come again; and how many they
 /// must have been. Whoever writes alone waits for nobody.
 const GATHER: Duration = Duration::from_millis(1);
@@ -263,7 +266,18 @@ impl Decider {
         let (mut jobs, mut changes, mut taken, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for (job, claim) in granted.by_ref() {
             let (change, outcome) = decide(&mut view, &job.op);
-            bytes += change_weight(&change);
+            let weight = change_weight(&change);
+            if weight > CHANGE_MAX {
+                job.refuse(Error::NotDone("it is too much for one step".into()));
+                // what it would have done is in the view: the others are decided anew, at once
+                granted
+                    .map(|(job, _)| job)
+                    .chain(jobs.into_iter().map(|(job, _)| job))
+                    .for_each(|job| waiting.push_front(job));
+                self.rests_until = Some(Instant::now());
+                return None;
+            }
+            bytes += weight;
             changes.push(!change.is_empty());
             if !change.is_empty() {
                 record.changes.push(change);
@@ -354,60 +368,6 @@ pub fn leads(linearizer: &Linearizer, term: u64) -> bool {
 /// Nothing is decided any more.
 pub fn stopped() -> Error {
     Error::NotDone("the log has stopped".into())
-}
-
-/// What is held while it is on its way.
-#[derive(Default)]
-struct Held {
-    keys: HashSet<Key>,
-    /// Whether somebody runs alone.
-    everything: bool,
-}
-
-impl Held {
-    fn take(&mut self, claim: &Claim) {
-        match claim {
-            Claim::Keys(keys) => self.keys.extend(keys.iter().cloned()),
-            Claim::Everything => self.everything = true,
-        }
-    }
-
-    fn give_back(&mut self, claim: &Claim) {
-        match claim {
-            Claim::Keys(keys) => keys.iter().for_each(|key| {
-                self.keys.remove(key);
-            }),
-            Claim::Everything => self.everything = false,
-        }
-    }
-
-    fn is_free(&self, claim: &Claim) -> bool {
-        match claim {
-            Claim::Keys(keys) => !self.everything && !keys.iter().any(|key| self.keys.contains(key)),
-            Claim::Everything => !self.everything && self.keys.is_empty(),
-        }
-    }
-}
-
-/// Takes from `waiting`, in order, the jobs whose keys are all free; a job that must wait makes those behind it that
-/// want one of its keys wait too. Answers each with what it claims. Whoever claims everything departs alone.
-fn grant(waiting: &mut VecDeque<Job>, held: &Held, claim: impl Fn(&Op) -> Claim) -> Vec<(Job, Claim)> {
-    let mut granted: Vec<(Job, Claim)> = Vec::new();
-    let mut wanted = Held::default();
-    let mut is_alone = false;
-    for _ in 0..waiting.len() {
-        let Some(job) = waiting.pop_front() else { break };
-        let claim = claim(&job.op);
-        let has_room = granted.len() < BATCH_MAX && (claim != Claim::Everything || granted.is_empty());
-        if !is_alone && has_room && held.is_free(&claim) && wanted.is_free(&claim) {
-            is_alone = claim == Claim::Everything;
-            granted.push((job, claim));
-        } else {
-            wanted.take(&claim);
-            waiting.push_back(job);
-        }
-    }
-    granted
 }
 
 /// The keys in lots that one Op can touch: what it writes is bounded.

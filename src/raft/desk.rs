@@ -40,7 +40,8 @@ use super::types::{NodeId, TypeConfig, Vote};
 use super::{Raft, blocking};
 use crate::error::{Error, Result};
 use crate::random;
-use crate::state::{Op, Outcome, codec, snapshot};
+use crate::state::command::wrong;
+use crate::state::{Op, Outcome, Reply, codec, snapshot};
 
 /// Most bytes of a question that carries entries of the log, or Ops: as many as share a question, each as large as can be.
 const ENTRIES_MAX: usize = 64 << 20;
@@ -48,6 +49,9 @@ const ENTRIES_MAX: usize = 64 << 20;
 const QUESTION_MAX: usize = 8 << 20;
 /// Most bytes of a question that says no more than who somebody is.
 const SMALL_MAX: usize = 64 << 10;
+
+/// Most bytes of replies in one answer, about.
+const REPLIES_MAX: usize = 32 << 20;
 
 /// How long a wish is said again while nobody does anything about it, and how often.
 const GRANTED_WITHIN: Duration = Duration::from_secs(10);
@@ -209,7 +213,21 @@ impl Desk {
                 Ok(Err(_)) | Err(_) => Fate::Unknown,
             }
         });
-        Ok(encoded(&futures_util::future::join_all(fates).await))
+        let mut fates = futures_util::future::join_all(fates).await;
+        shorten(&mut fates);
+        Ok(encoded(&fates))
+    }
+}
+
+/// Lets what was done stand without its replies where all of them would be too much for one answer.
+fn shorten(fates: &mut [Fate]) {
+    let mut bytes = 0;
+    for fate in fates {
+        let Fate::Decided { outcome: Outcome::Replies(replies), .. } = fate else { continue };
+        bytes += replies.iter().map(Reply::weight).sum::<usize>();
+        if bytes > REPLIES_MAX {
+            replies.fill(wrong::large());
+        }
     }
 }
 

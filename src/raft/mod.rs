@@ -10,6 +10,7 @@ mod farewell;
 mod files;
 mod freshness;
 mod gate;
+mod grants;
 mod incoming;
 mod introductions;
 mod join;

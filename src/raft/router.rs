@@ -25,6 +25,8 @@ use crate::state::Op;
 
 /// Ops that are sent in one question.
 const BATCH_MAX: usize = 512;
+/// Bytes, about, from which on a question carries no more Ops.
+const BATCH_BYTES: usize = 16 << 20;
 /// Questions with Ops that may be under way at once, unless they take longer than that: one Op may have to wait for
 /// another, and those behind it need not.
 const QUESTIONS: usize = 1;
@@ -87,10 +89,12 @@ impl Router {
                 continue;
             };
             let link = self.links.to(leader, &member, Lane::Log);
-            let brought = self.clone().bring(batch, link);
+            let router = self.clone();
             let place = under_way.clone().acquire_owned().await;
             tokio::spawn(async move {
-                brought.await;
+                for part in parts(batch) {
+                    router.bring(part, &link).await;
+                }
                 drop((turn, place));
             });
         }
@@ -149,7 +153,7 @@ impl Router {
         }
     }
 
-    async fn bring(self, batch: Vec<Job>, leader: Arc<Link>) {
+    async fn bring(&self, batch: Vec<Job>, leader: &Link) {
         let ops: Vec<&Op> = batch.iter().map(Job::op).collect();
         let asked = timeout(ANSWER_WITHIN, leader.call::<_, Vec<Fate>>(routes::OPS, &ops)).await;
         let fates = match asked {
@@ -200,4 +204,21 @@ impl Router {
             _ => job.refuse(Error::NotDone(why)),
         }
     }
+}
+
+/// The jobs in parts that each fit into one question.
+fn parts(batch: Vec<Job>) -> Vec<Vec<Job>> {
+    let mut parts: Vec<Vec<Job>> = Vec::new();
+    let mut bytes = BATCH_BYTES;
+    for job in batch {
+        bytes += job.op().weight();
+        match parts.last_mut().filter(|_| bytes <= BATCH_BYTES) {
+            Some(part) => part.push(job),
+            None => {
+                bytes = job.op().weight();
+                parts.push(vec![job]);
+            }
+        }
+    }
+    parts
 }

@@ -35,6 +35,12 @@ struct Held {
     gauge: metrics::Gauge,
 }
 
+/// What a connection holds until it is known who it is.
+pub struct Stranger {
+    _room: OwnedSemaphorePermit,
+    _place: Place,
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         self.gauge.decrement(1.0);
@@ -48,6 +54,8 @@ pub async fn serve(door: Arc<Door>, port: Port, stop: impl Future<Output = ()>) 
     let crowd = Crowd::new(limits::CONNECTIONS_PER_ADDRESS_MAX, listen::this_machine(), hint);
     let room = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
     let strangers = Arc::new(Semaphore::new(limits::REDIS_UNKNOWN_MAX));
+    let unknown =
+        Crowd::new(limits::REDIS_UNKNOWN_PER_ADDRESS_MAX, listen::this_machine(), "they do not say who they are");
     let mut open = JoinSet::new();
     let mut looks = interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -74,10 +82,11 @@ pub async fn serve(door: Arc<Door>, port: Port, stop: impl Future<Output = ()>) 
             accepted = listen::next(&listener, &room) => accepted,
         };
         let Some(place) = crowd.enter(address.ip()) else { continue };
-        let Ok(stranger) = strangers.clone().try_acquire_owned() else {
+        let (Ok(room), Some(among_few)) = (strangers.clone().try_acquire_owned(), unknown.enter(address.ip())) else {
             turn_away(&stream);
             continue;
         };
+        let stranger = Stranger { _room: room, _place: among_few };
         let gauge = door.meters.connections.clone();
         gauge.increment(1.0);
         let held = Held { _room: permit, _place: place, gauge };
@@ -96,7 +105,7 @@ async fn welcome(
     door: Arc<Door>,
     (stream, address): (TcpStream, SocketAddr),
     tls: Option<TlsAcceptor>,
-    (_held, stranger): (Held, OwnedSemaphorePermit),
+    (_held, stranger): (Held, Stranger),
 ) {
     let keep_alive = TcpKeepalive::new().with_time(limits::REDIS_KEEP_ALIVE);
     if let Err(error) = SockRef::from(&stream).set_tcp_keepalive(&keep_alive) {

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 
-use super::DATABASES;
 use super::conversation::{Conversation, Who};
 use super::transaction::{arity_below, no_permission};
 use super::words::{self, WORDS, What, Word};
@@ -32,7 +31,7 @@ impl Conversation {
             What::Hello => self.hello(args).await,
             What::Ping => self.ping(args),
             What::Echo => Reply::Bulk(args[0].clone()),
-            What::Select => self.select(&args[0]),
+            What::Select => self.select(call),
             What::Quit => {
                 self.closes = true;
                 Reply::OK
@@ -86,17 +85,14 @@ impl Conversation {
         text.map_or(Reply::Status("PONG".into()), Reply::Bulk)
     }
 
-    fn select(&mut self, number: &[u8]) -> Reply {
-        let Some(number) = parse_int(number) else { return wrong::integer() };
-        if i32::try_from(number).is_err() {
-            return Reply::err("ERR value is out of range, value must between -2147483648 and 2147483647");
-        }
-        match u8::try_from(number).ok().filter(|db| *db < DATABASES) {
-            Some(db) => {
+    fn select(&mut self, call: &Call) -> Reply {
+        match keyspace::selected(&call.0) {
+            Some(Ok(db)) => {
                 self.scope.db = db;
                 Reply::OK
             }
-            None => Reply::err("ERR DB index is out of range"),
+            Some(Err(refused)) => refused,
+            None => wrong::syntax(),
         }
     }
 
@@ -183,6 +179,8 @@ impl Conversation {
                 None => Reply::err("ERR No such client"),
             };
         }
+        // whoever says it is spared unless they say otherwise
+        let mut skips_me = true;
         for pair in filters.chunks(2) {
             let [name, value] = pair else { return wrong::syntax() };
             let value = text(value);
@@ -194,14 +192,12 @@ impl Conversation {
                 b"addr" => found.retain(|card| card.address.to_string() == value),
                 b"laddr" => found.retain(|card| card.local.to_string() == value),
                 b"user" => found.retain(|card| card.seen().user == value),
-                b"skipme" => {
-                    if value.eq_ignore_ascii_case("yes") {
-                        found.retain(|card| card.id != self.card.id);
-                    }
-                }
+                b"skipme" if value.eq_ignore_ascii_case("yes") => skips_me = true,
+                b"skipme" if value.eq_ignore_ascii_case("no") => skips_me = false,
                 _ => return wrong::syntax(),
             }
         }
+        found.retain(|card| !skips_me || card.id != self.card.id);
         found.iter().for_each(|card| card.cut());
         Reply::count(found.len())
     }

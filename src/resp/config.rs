@@ -3,8 +3,9 @@
 use bytes::Bytes;
 
 use super::conversation::Conversation;
+use super::events;
 use super::transaction::arity_below;
-use super::{DATABASES, events};
+use crate::keyspace::DATABASES;
 use crate::keyspace::{EVENTS, Reply, matches};
 use crate::limits;
 

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use bytes::{BufMut as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::accept::Stranger;
 use super::clients::Card;
 use super::conversation::Conversation;
 use super::frame::{Frames, Wrong};
@@ -59,7 +59,7 @@ enum Event {
 }
 
 /// Talks with a client until either side ends it.
-pub async fn converse<S>(stream: S, door: Arc<Door>, card: Arc<Card>, place: OwnedSemaphorePermit)
+pub async fn converse<S>(stream: S, door: Arc<Door>, card: Arc<Card>, place: Stranger)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

@@ -17,7 +17,7 @@ use super::words::{self, What, Word};
 use super::write::Proto;
 use crate::identity::apps::PasswordDigest;
 use crate::keyspace::hub::{Message, Subscriber};
-use crate::keyspace::{self, Call, Reply, Scope, wrong};
+use crate::keyspace::{self, Call, Reply, Scope, Watched, wrong};
 use crate::limits;
 
 /// Who says it.
@@ -39,8 +39,7 @@ pub struct Conversation {
     pub(super) proto: Proto,
     /// What waits for `EXEC`.
     pub(super) queue: Option<Queue>,
-    /// Keys, and what each held when it was watched.
-    pub(super) watched: Vec<(Bytes, u64)>,
+    pub(super) watched: Vec<Watched>,
     pub(super) subscriber: Option<Subscriber>,
     /// Whether the connection ends when everything is answered.
     pub closes: bool,
@@ -125,8 +124,8 @@ impl Conversation {
         is_welcome
     }
 
-    /// Answers commands in order, until none is left, or one changes what replies look like: that one, too, is answered
-    /// by itself.
+    /// Answers commands in order, until none is left, or so much was answered that it should be sent, or one changes what
+    /// replies look like: that one, too, is answered by itself.
     pub async fn answer(&mut self, calls: &mut VecDeque<Call>, replies: &mut Vec<Reply>) {
         if !self.is_still_welcome() {
             self.closes = true;
@@ -135,7 +134,13 @@ impl Conversation {
         let mut stretch = Vec::new();
         while let Some(call) = calls.front() {
             match self.way(call) {
-                Way::Keys => stretch.extend(calls.pop_front()),
+                Way::Keys if stretch.len() < limits::REDIS_STRETCH_MAX => stretch.extend(calls.pop_front()),
+                Way::Keys => {
+                    self.run(&mut stretch, replies).await;
+                    if self.closes || replies.iter().map(Reply::weight).sum::<usize>() > limits::REDIS_STRETCH_BYTES {
+                        return;
+                    }
+                }
                 way => {
                     self.run(&mut stretch, replies).await;
                     if self.closes || matches!(way, Way::Here(word) if changes_dialect(word) && !replies.is_empty()) {
@@ -162,7 +167,7 @@ impl Conversation {
         match way {
             Way::Refused(error) => {
                 if let Some(queue) = &mut self.queue {
-                    queue.is_spoilt = true;
+                    queue.spoil();
                 }
                 replies.push(error);
             }
@@ -181,7 +186,8 @@ impl Conversation {
             return;
         }
         self.door.meters.keys.increment(stretch.len() as u64);
-        let ended = self.door.keyspace.run(&self.scope, std::mem::take(stretch), replies).await;
+        let ended = self.door.keyspace.run(&self.scope, stretch, replies).await;
+        stretch.clear();
         self.closes |= ended.is_err();
     }
 

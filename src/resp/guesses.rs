@@ -33,10 +33,10 @@ struct Guessed {
 impl Guesses {
     /// Waits until a try of this address may be taken; says whether it may be at all.
     pub async fn turn(&self, address: IpAddr) -> bool {
-        let key = network(address.to_canonical());
-        let until = {
+        let (key, until) = {
             let mut all = self.0.lock();
-            let Some(guessed) = all.get_mut(&Some(key)) else { return true };
+            let key = place_of(address, &all);
+            let Some(guessed) = all.get_mut(&key) else { return true };
             if guessed.wrong < REDIS_GUESSES_FREE {
                 return true;
             }
@@ -45,7 +45,7 @@ impl Guesses {
             }
             guessed.waiting += 1;
             guessed.next = guessed.next.max(Instant::now()) + REDIS_GUESS_WAIT;
-            guessed.next
+            (key, guessed.next)
         };
         let _waits = Waits(self, key);
         tokio::time::sleep_until(until).await;
@@ -59,8 +59,7 @@ impl Guesses {
         if all.len() >= ADDRESSES_MAX {
             all.retain(|_, guessed| guessed.waiting > 0 || now.duration_since(guessed.last) < MEMORY);
         }
-        let key = Some(network(address.to_canonical()))
-            .filter(|key| all.len() < ADDRESSES_MAX || all.contains_key(&Some(*key)));
+        let key = place_of(address, &all);
         let guessed = all.entry(key).or_insert(Guessed { wrong: 0, last: now, next: now, waiting: 0 });
         if now.duration_since(guessed.last) >= MEMORY {
             guessed.wrong = 0;
@@ -70,12 +69,18 @@ impl Guesses {
     }
 }
 
+/// Where an address is remembered; `None`: with all those for whom there is no place.
+fn place_of(address: IpAddr, all: &HashMap<Option<IpAddr>, Guessed>) -> Option<IpAddr> {
+    let key = Some(network(address.to_canonical()));
+    if all.len() < ADDRESSES_MAX || all.contains_key(&key) { key } else { None }
+}
+
 /// Somebody who waits; even who goes away meanwhile is counted no longer.
-struct Waits<'a>(&'a Guesses, IpAddr);
+struct Waits<'a>(&'a Guesses, Option<IpAddr>);
 
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
-        if let Some(guessed) = self.0.0.lock().get_mut(&Some(self.1)) {
+        if let Some(guessed) = self.0.0.lock().get_mut(&self.1) {
             guessed.waiting = guessed.waiting.saturating_sub(1);
         }
     }
@@ -101,5 +106,15 @@ mod tests {
         let before = Instant::now();
         assert!(guesses.turn(other).await);
         assert_eq!(before.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn addresses_without_a_place_of_their_own_are_held_up_together() {
+        let guesses = Guesses::default();
+        let at = |n: u32| IpAddr::from(std::net::Ipv4Addr::from(n));
+        (0..ADDRESSES_MAX as u32 + REDIS_GUESSES_FREE).for_each(|n| guesses.wrong(at(n)));
+        let before = Instant::now();
+        assert!(guesses.turn(at(u32::MAX)).await);
+        assert!(before.elapsed() >= REDIS_GUESS_WAIT);
     }
 }

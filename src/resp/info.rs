@@ -58,8 +58,8 @@ impl Conversation {
             }
             "stats" => vec![
                 ("total_connections_received", self.door.clients.total.load(Ordering::Relaxed).to_string()),
-                ("pubsub_channels", self.door.keyspace.hub().channels().len().to_string()),
-                ("pubsub_patterns", self.door.keyspace.hub().patterns().to_string()),
+                ("pubsub_channels", self.door.keyspace.hub().channels(self.scope.app.as_ref()).len().to_string()),
+                ("pubsub_patterns", self.door.keyspace.hub().patterns(self.scope.app.as_ref()).to_string()),
                 ("evicted_keys", "0".into()),
             ],
             "replication" => vec![
@@ -124,7 +124,7 @@ impl Conversation {
         for (db, name) in (0..).zip(NAMES) {
             let scope = crate::keyspace::Scope { db, ..self.scope.clone() };
             let mut replies = Vec::new();
-            let asked = self.door.keyspace.run(&scope, vec![Call::of(["dbsize"])], &mut replies).await;
+            let asked = self.door.keyspace.run(&scope, &[Call::of(["dbsize"])], &mut replies).await;
             if let (Ok(()), Some(Reply::Int(keys @ 1..))) = (asked, replies.first()) {
                 all.push((name, shown(*keys)));
             }

@@ -43,9 +43,6 @@ pub use settings::Settings;
 /// Which Redis this claims to be: clients choose features by it.
 const VERSION: &str = "7.0.15";
 
-/// Databases that can be selected.
-const DATABASES: u8 = 16;
-
 /// What all connections share.
 pub struct Door {
     identity: Arc<Identity>,

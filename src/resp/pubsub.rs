@@ -6,18 +6,18 @@ use super::conversation::Conversation;
 use super::transaction::arity_below;
 use crate::keyspace::hub::{By, Message};
 use crate::keyspace::{Reply, matches};
-use crate::limits::{REDIS_CHANNEL_BYTES_MAX, REDIS_CHANNELS_MAX};
+use crate::limits::{REDIS_CHANNEL_BYTES_MAX, REDIS_CHANNELS_MAX, REDIS_PATTERNS_MAX};
 
 impl Conversation {
     pub(super) fn subscribe(&mut self, by: By, names: &[Bytes], replies: &mut Vec<Reply>) {
-        let held = self.subscriber.as_ref().map_or(0, |subscriber| subscriber.count());
-        if held + names.len() > REDIS_CHANNELS_MAX || names.iter().any(|name| name.len() > REDIS_CHANNEL_BYTES_MAX) {
+        let held = self.subscriber.as_ref().map_or(0, |subscriber| subscriber.all(by).len());
+        let most = if by == By::Channel { REDIS_CHANNELS_MAX } else { REDIS_PATTERNS_MAX };
+        if held + names.len() > most || names.iter().any(|name| name.len() > REDIS_CHANNEL_BYTES_MAX) {
             replies.push(Reply::err("ERR too many channels, or one whose name is too long"));
             return;
         }
-        let prefix = self.scope.app.as_ref().map(|app| app.prefix.clone());
-        let hub = self.door.keyspace.hub();
-        let subscriber = self.subscriber.get_or_insert_with(|| hub.subscriber(prefix));
+        let (hub, app) = (self.door.keyspace.hub(), &self.scope.app);
+        let subscriber = self.subscriber.get_or_insert_with(|| hub.subscriber(app.clone()));
         let word = if by == By::Channel { "subscribe" } else { "psubscribe" };
         for name in names {
             subscriber.listen(by, name);
@@ -46,17 +46,17 @@ impl Conversation {
     }
 
     pub(super) fn pubsub(&self, args: &[Bytes]) -> Reply {
-        let hub = self.door.keyspace.hub();
+        let (hub, app) = (self.door.keyspace.hub(), self.scope.app.as_ref());
         match (args[0].to_ascii_lowercase().as_slice(), &args[1..]) {
-            (b"channels", []) => names(hub.channels(), None),
-            (b"channels", [pattern]) => names(hub.channels(), Some(pattern)),
+            (b"channels", []) => names(hub.channels(app), None),
+            (b"channels", [pattern]) => names(hub.channels(app), Some(pattern)),
             (b"numsub", channels) => Reply::Array(
                 channels
                     .iter()
-                    .flat_map(|name| [Reply::Bulk(name.clone()), Reply::count(hub.subscribers(name))])
+                    .flat_map(|name| [Reply::Bulk(name.clone()), Reply::count(hub.subscribers(app, name))])
                     .collect(),
             ),
-            (b"numpat", []) => Reply::count(hub.patterns()),
+            (b"numpat", []) => Reply::count(hub.patterns(app)),
             (b"shardchannels" | b"shardnumsub", _) => Reply::Array(Vec::new()),
             (b"channels", _) => Reply::error(format!(
                 "ERR unknown subcommand or wrong number of arguments for '{}'. Try PUBSUB HELP.",

@@ -6,10 +6,10 @@
 use bytes::Bytes;
 
 use super::conversation::Conversation;
-use super::words;
+use super::words::{self, What};
 use crate::error::Error;
-use crate::keyspace::{Call, Reply, wrong};
-use crate::limits::{REDIS_QUEUED_MAX, REDIS_REQUEST_MAX, REDIS_WATCHED_MAX};
+use crate::keyspace::{Call, Reply, selected, wrong};
+use crate::limits::{REDIS_KEY_MAX, REDIS_QUEUED_MAX, REDIS_REQUEST_MAX, REDIS_WATCHED_MAX};
 
 /// What waits for `EXEC`.
 #[derive(Default)]
@@ -21,6 +21,12 @@ pub struct Queue {
 }
 
 impl Queue {
+    /// Nothing of it will be run.
+    pub fn spoil(&mut self) {
+        self.is_spoilt = true;
+        self.calls = Vec::new();
+    }
+
     /// How many commands wait.
     pub fn len(&self) -> usize {
         self.calls.len()
@@ -33,11 +39,13 @@ impl Conversation {
         let Some(queue) = &mut self.queue else { return Reply::err("ERR internal error") };
         queue.bytes += call.0.iter().map(|word| word.len() + 32).sum::<usize>();
         if queue.bytes > REDIS_REQUEST_MAX || queue.calls.len() >= REDIS_QUEUED_MAX {
-            queue.is_spoilt = true;
-            queue.calls.clear();
+            queue.spoil();
             return Reply::err("ERR too many commands wait for EXEC");
         }
-        queue.calls.push(call);
+        if !queue.is_spoilt {
+            // the buffer it came in is not kept for as long as it waits
+            queue.calls.push(Call::of(&call.0));
+        }
         Reply::Status("QUEUED".into())
     }
 
@@ -64,12 +72,13 @@ impl Conversation {
         if !keys.iter().all(|raw| self.may_name(raw)) {
             return no_permission();
         }
-        if self.watched.len() + keys.len() > REDIS_WATCHED_MAX {
+        if self.watched.len() + keys.len() > REDIS_WATCHED_MAX || keys.iter().any(|raw| raw.len() > REDIS_KEY_MAX) {
             return Reply::err("ERR too many keys are watched");
         }
         // the first look counts
-        let new: Vec<Bytes> =
-            keys.iter().filter(|raw| !self.watched.iter().any(|(held, _)| held == *raw)).cloned().collect();
+        let db = self.scope.db;
+        let is_new = |raw: &&Bytes| !self.watched.iter().any(|held| held.db == db && held.raw == **raw);
+        let new: Vec<Bytes> = keys.iter().filter(is_new).cloned().collect();
         match self.door.keyspace.watch(&self.scope, &new).await {
             Ok(mut watched) => {
                 self.watched.append(&mut watched);
@@ -85,7 +94,11 @@ impl Conversation {
         if queue.is_spoilt {
             return Reply::err("EXECABORT Transaction discarded because of previous errors.");
         }
-        let is_ours = |call: &Call| call.0.first().is_some_and(|name| words::find(name).is_some());
+        // which database is selected concerns those behind it
+        let is_ours = |call: &Call| {
+            let word = call.0.first().and_then(|name| words::find(name));
+            word.is_some_and(|word| word.what != What::Select)
+        };
         let on_keys: Vec<Call> = queue.calls.iter().filter(|call| !is_ours(call)).cloned().collect();
         let replies = match on_keys.is_empty() && watched.is_empty() {
             true => Ok(Some(Vec::new())),
@@ -101,9 +114,13 @@ impl Conversation {
             if is_ours(call) {
                 // boxed: nothing that waits is an EXEC
                 Box::pin(self.here_by_name(call, &mut all)).await;
-            } else {
-                all.push(replies.next().unwrap_or(Reply::Null));
+                continue;
             }
+            let reply = replies.next().unwrap_or(Reply::Null);
+            if let (Some(Ok(db)), false) = (selected(&call.0), reply.is_error()) {
+                self.scope.db = db;
+            }
+            all.push(reply);
         }
         Reply::Array(all)
     }

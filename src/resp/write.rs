@@ -5,7 +5,7 @@
 
 use bytes::{BufMut as _, BytesMut};
 
-use crate::keyspace::{Reply, show_double};
+use crate::keyspace::{Reply, show_double, wrong};
 use crate::limits::REDIS_REPLY_MAX;
 
 /// The dialect.
@@ -28,7 +28,7 @@ impl Proto {
 /// Appends a reply. One that is larger than any answer may be becomes an error.
 pub fn reply(out: &mut BytesMut, reply: &Reply, proto: Proto) {
     if is_large(reply) && size(reply) > REDIS_REPLY_MAX {
-        return text(out, b'-', "ERR the answer would be larger than this server sends; ask for it in parts");
+        return put(out, &wrong::large(), proto);
     }
     put(out, reply, proto);
 }

@@ -123,6 +123,21 @@ pub enum Op {
     Revoke(Vec<Key>),
 }
 
+impl Op {
+    /// Bytes of what it carries, about.
+    pub fn weight(&self) -> usize {
+        const EACH: usize = 256;
+        EACH + match self {
+            Self::Begin(begin) => begin.value.len(),
+            Self::Edit(edit) => edit.merge.len(),
+            Self::Commands(commands) => commands.weight(),
+            Self::Exchange(exchange) => exchange.value.as_ref().map_or(0, |value| value.len()),
+            Self::Touch(keys) | Self::End(keys) | Self::Revoke(keys) | Self::Expire(keys) => keys.len() * EACH,
+            _ => 0,
+        }
+    }
+}
+
 /// What a key holds for ever, before and after. `None` is nothing.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Exchange {

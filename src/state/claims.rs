@@ -3,12 +3,13 @@
 //! JSON: `passport.user` (Passport), or a member `_auth_user_id` (Django), `_user_id` (Flask-Login), `user_id`. PHP's
 //! own format: `user_id|s:36:"…";`. MessagePack and pickle, as Flask-Session and Django's cache write them: the member's
 //! name as a string, and right behind it another string. What is none of these names nobody, which is always safe: a
-//! claim only has the session listed as somebody's, and ended with theirs.
+//! claim only has the session listed as somebody's, and ended with theirs. Passport's alone can be more, since nothing but
+//! the app writes it: members of other names may hold what a visitor said.
 
 use serde::Deserialize;
 
 /// Members that name the user, the most particular first.
-const NAMES: [&str; 3] = ["_auth_user_id", "_user_id", "user_id"];
+pub const NAMES: [&str; 3] = ["_auth_user_id", "_user_id", "user_id"];
 
 /// The longest user id that is looked for, bytes.
 const ID_MAX: usize = 128;
@@ -48,21 +49,35 @@ impl Id {
     }
 }
 
-/// The id of the user that a session's value names.
-pub fn user_of(value: &[u8]) -> Option<String> {
-    let found = if value.first() == Some(&b'{') { in_json(value) } else { in_binary(value) };
-    found.filter(|id| !id.is_empty() && id.len() <= ID_MAX)
+/// Whom a session's value names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The user's id.
+    pub user: String,
+    /// Whether `passport.user` says so.
+    pub by_passport: bool,
 }
 
-fn in_json(value: &[u8]) -> Option<String> {
+/// The user that a session's value names.
+pub fn user_of(value: &[u8]) -> Option<Named> {
+    let found = if value.first() == Some(&b'{') { in_json(value) } else { in_binary(value).map(|user| (user, false)) };
+    let (user, by_passport) = found?;
+    (!user.is_empty() && user.len() <= ID_MAX).then_some(Named { user, by_passport })
+}
+
+/// The id, and whether Passport's member says it.
+fn in_json(value: &[u8]) -> Option<(String, bool)> {
     // most values hold none of these words
     let may_hold = |word: &str| memmem(value, word.as_bytes()).is_some();
     if !may_hold("passport") && !may_hold("user_id") {
         return None;
     }
     let shape: Shape = serde_json::from_slice(value).ok()?;
-    let passport = shape.passport.and_then(|passport| passport.user);
-    [passport, shape.django, shape.flask, shape.user_id].into_iter().flatten().find_map(Id::text)
+    if let Some(user) = shape.passport.and_then(|passport| passport.user).and_then(Id::text) {
+        return Some((user, true));
+    }
+    let others = [shape.django, shape.flask, shape.user_id].into_iter().flatten();
+    others.filter_map(Id::text).next().map(|user| (user, false))
 }
 
 fn in_binary(value: &[u8]) -> Option<String> {
@@ -123,7 +138,7 @@ mod tests {
     const ID: &str = "0199a1b2-c3d4-7abc-8abc-0123456789ab";
 
     fn named(value: impl AsRef<[u8]>) -> Option<String> {
-        user_of(value.as_ref())
+        user_of(value.as_ref()).map(|named| named.user)
     }
 
     #[test]
@@ -137,6 +152,9 @@ mod tests {
             assert_eq!(named(&value).as_deref(), Some(ID), "{value}");
         }
         assert_eq!(named(r#"{"passport":{"user":17}}"#).as_deref(), Some("17"));
+        let by_passport = |value: &str| user_of(value.as_bytes()).map(|named| named.by_passport);
+        assert_eq!(by_passport(r#"{"user_id":"a","passport":{"user":"b"}}"#), Some(true));
+        assert_eq!(by_passport(r#"{"user_id":"a","passport":{}}"#), Some(false));
     }
 
     #[test]

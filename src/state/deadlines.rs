@@ -24,12 +24,13 @@ pub struct Deadlines {
 }
 
 impl Deadlines {
-    /// An entry comes, in the place of one that ends then, if there is one.
-    pub fn come(&self, name: Name, deadline: Millis, held: impl FnOnce() -> Option<Millis>) {
+    /// An entry comes at `now`, in the place of one that ends then, if there is one.
+    pub fn come(&self, name: Name, (deadline, now): (Millis, Millis), held: impl FnOnce() -> Option<Millis>) {
         if deadline == NEVER || !self.is_watched.load(Ordering::Acquire) {
             return;
         }
-        if held().is_none_or(|held| deadline < held || held == NEVER)
+        // one that has ended may have been taken out of the order
+        if held().is_none_or(|held| deadline < held || held <= now || held == NEVER)
             && let Some(order) = &mut *self.order.lock()
         {
             order.push(Reverse((deadline, name)));
@@ -58,7 +59,8 @@ impl Deadlines {
             order.pop();
             match deadline(name) {
                 Some(later) if later > now && later != NEVER => order.push(Reverse((later, name))),
-                Some(later) if later <= now => due.push(name),
+                // one that came more than once stands side by side
+                Some(later) if later <= now && due.last() != Some(&name) => due.push(name),
                 _ => {}
             }
         }
@@ -93,14 +95,21 @@ mod tests {
         assert!(due(&held, 9).is_empty());
         held.insert(1, 30); // moved further away
         held.remove(&4); // gone
-        deadlines.come(name(5), 12, || None);
+        deadlines.come(name(5), (12, 9), || None);
         held.insert(5, 12);
         assert_eq!(due(&held, 12), [name(5)]);
-        deadlines.come(name(2), 14, || Some(20)); // nearer
+        deadlines.come(name(2), (14, 12), || Some(20)); // nearer
         held.insert(2, 14);
         assert_eq!(due(&held, 15), [name(2)]);
         held.remove(&2);
         assert_eq!(due(&held, 29), []);
         assert_eq!(due(&held, 30), [name(1)]);
+        // set again after it was found to have ended, and before it was forgotten
+        deadlines.come(name(1), (40, 30), || Some(30));
+        held.insert(1, 40);
+        assert_eq!(due(&held, 39), []);
+        deadlines.come(name(1), (41, 40), || Some(40));
+        held.insert(1, 41);
+        assert_eq!(due(&held, 41), [name(1)]);
     }
 }

@@ -23,6 +23,10 @@ const ANONYMOUS_SHARE: u64 = 75;
 /// So may everything that apps keep.
 pub(super) const APP_SHARE: u64 = ANONYMOUS_SHARE;
 
+/// So many sessions that apps began leave tombstones when all of a user's end: apps may claim as many as they like. The
+/// others end with the epoch.
+const APPS_BURIED_MAX: usize = 1_000;
+
 /// Everybody who may still sign in.
 const ALL: u64 = 100;
 /// Counts of tries may use a little more than all, in percent: in a full store people can still change their password
@@ -45,13 +49,13 @@ pub fn claim(op: &Op, entries: &Entries, now: Millis) -> Claim {
             keys.extend(begin.budget.iter().map(|b| b.key.clone()));
             keys.extend(begin.forgiven.all.iter().chain(&begin.forgiven.one).cloned());
             if let Some(signed) = &begin.signed {
-                keys.extend(keys_of_user(&signed.user, entries, now));
+                keys.extend(keys_of_user(&signed.user, entries, (now, 0)));
             }
             keys
         }
         Op::Edit(edit) => vec![edit.key.clone()],
         Op::Touch(keys) | Op::End(keys) | Op::Revoke(keys) => keys.clone(),
-        Op::EndUser(end) | Op::User { end: Some(end), .. } => keys_of_user(&end.user, entries, now),
+        Op::EndUser(end) | Op::User { end: Some(end), .. } => keys_of_user(&end.user, entries, (now, APPS_BURIED_MAX)),
         Op::Try(budgets) => budgets.iter().map(|b| b.key.clone()).collect(),
         Op::Forgive(forgiven) => forgiven.all.iter().chain(&forgiven.one).cloned().collect(),
         Op::User { end: None, .. } => Vec::new(),
@@ -62,11 +66,13 @@ pub fn claim(op: &Op, entries: &Entries, now: Millis) -> Claim {
     })
 }
 
-/// Whoever holds the epoch holds off every sign-in of the user, so the list of their sessions is whole.
-fn keys_of_user(user: &str, entries: &Entries, now: Millis) -> Vec<Key> {
-    let mut keys = vec![Key::epoch(user)];
-    keys.extend(entries.of_user(user, now).into_iter().map(|(key, _)| key));
-    keys
+/// Whoever holds the epoch holds off every sign-in of the user, so the list of their sessions is whole; of those that
+/// apps began so many.
+fn keys_of_user(user: &str, entries: &Entries, (now, apps): (Millis, usize)) -> Vec<Key> {
+    let is_apps = |(_, entry): &(Key, Entry)| entry.glance().is_some_and(|facts| facts.is_apps());
+    let (apps_own, ours): (Vec<_>, Vec<_>) = entries.of_user(user, now).into_iter().partition(is_apps);
+    let sessions = ours.into_iter().chain(apps_own.into_iter().take(apps)).map(|(key, _)| key);
+    std::iter::once(Key::epoch(user)).chain(sessions).collect()
 }
 
 /// Decides one Op, and lets the view know. `Outcome::Done` of a change to users is replaced by SQLite's answer.
@@ -242,8 +248,14 @@ fn end_user(view: &View<'_>, target: &EndUser, effects: &mut Vec<Effect>) -> Out
     {
         return Outcome::Gone;
     }
-    let mut ended = 0;
+    let (mut ended, mut apps_own) = (0, 0);
     for (key, facts) in sessions {
+        apps_own += usize::from(facts.is_apps());
+        if facts.is_apps() && apps_own > APPS_BURIED_MAX {
+            // it has ended with the epoch
+            ended += 1;
+            continue;
+        }
         if target.keep.as_ref() != Some(&key) {
             effects.push(bury(key, &facts, view.now));
             ended += 1;

@@ -127,7 +127,8 @@ impl Entries {
 
     fn insert(&self, name: Name, entry: Entry) {
         self.as_of.fetch_max(entry.stamp(), Ordering::Relaxed);
-        self.deadlines.come(name, entry.deadline(), || self.cache.get(&name).map(|held| held.deadline()));
+        let times = (entry.deadline(), self.as_of.load(Ordering::Relaxed));
+        self.deadlines.come(name, times, || self.cache.get(&name).map(|held| held.deadline()));
         self.used.fetch_add(cost(&entry), Ordering::Relaxed);
         self.shares.add(entry.key(), cost(&entry));
         self.index.add(name, &entry);

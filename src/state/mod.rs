@@ -7,7 +7,7 @@
 
 pub mod app;
 pub mod change;
-mod claims;
+pub mod claims;
 pub mod codec;
 pub mod command;
 mod deadlines;
@@ -36,9 +36,10 @@ mod view;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use parking_lot::RwLock;
 
 pub use app::AppRecord;
 pub use change::{
@@ -73,13 +74,19 @@ pub struct State {
     dir: PathBuf,
     current: ArcSwap<Generation>,
     stamp: AtomicI64,
+    applied: AtomicU64,
     listeners: ArcSwap<Vec<Arc<dyn Listener>>>,
+    /// Held for writing while a record is applied.
+    whole: RwLock<()>,
 }
 
 /// Whoever is told what records tell.
 pub trait Listener: Send + Sync + 'static {
     /// Called as the record at `index` is applied, which was decided at `stamp`, in the order of the log; must not wait.
     fn hear(&self, index: u64, stamp: Millis, told: &Told);
+
+    /// Called when the state came as a whole, so that what the records up to `index` told was not heard.
+    fn missed(&self, _index: u64) {}
 }
 
 impl State {
@@ -96,7 +103,9 @@ impl State {
             dir: dir.to_owned(),
             current: ArcSwap::from_pointee(generation),
             stamp: AtomicI64::new(0),
+            applied: AtomicU64::new(0),
             listeners: ArcSwap::default(),
+            whole: RwLock::default(),
         })
     }
 
@@ -113,6 +122,11 @@ impl State {
     /// The same for one quick look that waits for nothing.
     pub fn current(&self) -> impl std::ops::Deref<Target = Arc<Generation>> + '_ {
         self.current.load()
+    }
+
+    /// While this is held, no record is applied by halves: for whoever reads several entries that belong together.
+    pub fn whole(&self) -> impl Drop + '_ {
+        self.whole.read()
     }
 
     /// The entry of a key, if it is live at `now`.
@@ -136,6 +150,11 @@ impl State {
         self.stamp.load(Ordering::Acquire)
     }
 
+    /// Log index of the last record applied, or of a snapshot that holds it; 0 before the first.
+    pub fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Acquire)
+    }
+
     /// Applies committed records in log order; answers, for each, what SQLite said to each change.
     ///
     /// # Errors
@@ -148,16 +167,23 @@ impl State {
         for (index, record) in records {
             self.stamp.fetch_max(record.stamp, Ordering::AcqRel);
             generation.entries.observe(record.stamp);
-            for effect in record.changes.iter().flat_map(|change| &change.effects) {
+            let effects = || record.changes.iter().flat_map(|change| &change.effects);
+            let whole = self.whole.write();
+            for effect in effects() {
                 match effect {
                     Effect::Put(key, entry) => generation.entries.put(key, entry, *index),
                     Effect::Remove(key) => generation.entries.remove(key),
-                    Effect::Tell(told) => {
-                        self.listeners.load().iter().for_each(|l| l.hear(*index, record.stamp, told));
-                    }
+                    Effect::Tell(_) => {}
                 }
             }
+            drop(whole);
+            let told = effects().filter_map(|effect| if let Effect::Tell(told) = effect { Some(told) } else { None });
+            for told in told {
+                self.listeners.load().iter().for_each(|l| l.hear(*index, record.stamp, told));
+            }
         }
+        // not before everything is told: what is told later has a later index
+        self.applied.fetch_max(records.last().map_or(0, |(index, _)| *index), Ordering::AcqRel);
         let per_record = |record: &Record| {
             let answer = |change: &Change| change.user.as_ref().and_then(|_| answers.next());
             record.changes.iter().map(answer).collect()
@@ -221,6 +247,8 @@ impl State {
     fn observe(&self, head: &snapshot::Head) {
         self.stamp.fetch_max(head.stamp, Ordering::AcqRel);
         self.current.load().entries.observe(head.stamp);
+        self.applied.fetch_max(head.index, Ordering::AcqRel);
+        self.listeners.load().iter().for_each(|l| l.missed(head.index));
     }
 }
 

@@ -41,17 +41,28 @@ pub(super) fn messages(wanted: &[u8], (class, event): (u8, &str), db: u8, raw: &
     all
 }
 
-/// Whether what is said in a channel concerns only keys that begin so. Channels of no events are everybody's.
-pub fn concerns(channel: &[u8], payload: &[u8], prefix: &[u8]) -> bool {
-    let key = if channel.starts_with(b"__keyspace@") {
-        let begins = channel.windows(3).position(|end| end == b"__:");
-        begins.map(|at| &channel[at + 3..])
-    } else if channel.starts_with(b"__keyevent@") {
-        Some(payload)
-    } else {
-        return true;
-    };
-    key.is_some_and(|key| key.starts_with(prefix))
+/// The key that an event is about which is told in this channel; `None` where no events are told.
+pub fn key_of_event<'t>(channel: &'t [u8], payload: &'t [u8]) -> Option<&'t [u8]> {
+    if channel.starts_with(b"__keyevent@") {
+        return Some(payload);
+    }
+    let rest = channel.strip_prefix(b"__keyspace@")?;
+    let begins = rest.windows(3).position(|end| end == b"__:")?;
+    Some(&rest[begins + 3..])
+}
+
+/// What an app's channel is called among those of others: each app has channels of its own.
+pub fn channel_of(app: &str, channel: &[u8]) -> Vec<u8> {
+    [&[0], app.as_bytes(), &[0], channel].concat()
+}
+
+/// Whose channel this is, and what they call it; `None`: that of whoever sees everything.
+pub fn owner_of(channel: &[u8]) -> (Option<&[u8]>, &[u8]) {
+    let Some(rest) = channel.strip_prefix(&[0]) else { return (None, channel) };
+    match rest.iter().position(|byte| *byte == 0) {
+        Some(end) => (Some(&rest[..end]), &rest[end + 1..]),
+        None => (None, channel),
+    }
 }
 
 /// Adds what is told of the effects of an Op that is none of an app's.

@@ -29,7 +29,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::metrics;
-use super::pulse::{Bounds, Heard, Pulse, Watch};
+use super::pulse::{Answering, Bounds, Heard, Pulse, Watch};
 use crate::error::Result;
 use crate::limits;
 use crate::listen::{self, Crowd, next};
@@ -109,7 +109,7 @@ pub async fn serve<M, S, B>(port: Port, stop: impl Future<Output = ()>, make: M)
 where
     M: Fn(Peer) -> S,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Send + 'static,
-    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static,
 {
     let Port { listener, tls, limits, exempt, goes } = port;
     let crowd = Crowd::new(limits.per_address, exempt, "if it is a proxy, name it in web.trusted_proxies");
@@ -119,6 +119,7 @@ where
     let mut open = JoinSet::new();
     let welcome = |open: &mut JoinSet<()>, (stream, address, permit): Arrival| {
         let Some(place) = crowd.enter(address.ip()) else { return };
+        bound_unread(&stream, limits.idle);
         let service = last_when(goes.clone(), make(Peer { address, tls: tls.is_some() }));
         let (tls, builder, stopped) = (tls.clone(), builder.clone(), stopped.clone());
         open.spawn(async move {
@@ -165,6 +166,18 @@ where
     }
 }
 
+/// Has the system end a connection when what was sent is not taken for so long: an answer may be as long as somebody
+/// listens, and whoever is gone without a word would have it for ever.
+#[cfg(target_os = "linux")]
+fn bound_unread(stream: &TcpStream, longest: Duration) {
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(longest)) {
+        tracing::debug!(%error, "whoever is gone without a word may be waited for");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn bound_unread(_: &TcpStream, _: Duration) {}
+
 /// Has the system drop whatever newcomers send, so that nobody is let in between the last one that is accepted and the
 /// end of the listener: their request would be cut off unread. They try again, and find the door closed.
 #[cfg(target_os = "linux")]
@@ -197,7 +210,7 @@ fn last_when<S, B>(
     service: S,
 ) -> impl Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Send + 'static
 where
-    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Send + 'static,
 {
     service_fn(move |request: Request<Incoming>| {
@@ -262,7 +275,7 @@ async fn converse<IO, S, B>(
 ) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Send + 'static,
-    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static,
 {
     let pulse = Arc::new(Pulse::default());
     let io = TokioIo::new(Heard::new(stream, pulse.clone()));
@@ -270,10 +283,7 @@ async fn converse<IO, S, B>(
     let service = service_fn(move |request: Request<Incoming>| {
         let busy = seen.begin(request.version());
         let answer = service.call(request);
-        async move {
-            let _busy = busy;
-            answer.await
-        }
+        async move { answer.await.map(|answer| answer.map(|body| Answering::new(body, busy))) }
     });
     let mut connection = pin!(builder.serve_connection(io, service));
     let mut watch = pin!(Watch::new(pulse, Bounds { head: limits.head, idle: limits.idle }));

@@ -29,18 +29,25 @@ pub fn is_ours(request: &Request) -> bool {
     sent.into_iter().any(|token| token.starts_with(PREFIX.as_bytes()))
 }
 
+/// The first token that was sent, good or not.
+pub fn sent(request: &Request) -> Option<&str> {
+    let token = after_scheme(request.headers.get(header::AUTHORIZATION)?.as_bytes())?;
+    std::str::from_utf8(token).ok()
+}
+
 /// Whom the token that was sent speaks for; `None` when none was, and cookies decide.
 ///
 /// # Errors
 /// `Token` when it is not good; `Forbidden` when it is not good for `scope`; `Malformed` when several were sent.
 pub async fn user(door: &Door, request: &Request, scope: Scopes) -> Result<Option<Arc<User>>> {
-    let mut sent = request.headers.get_all(header::AUTHORIZATION).iter();
-    let Some(first) = sent.next() else { return Ok(None) };
-    if sent.next().is_some() {
+    let mut all = request.headers.get_all(header::AUTHORIZATION).iter();
+    if all.next().is_some() && all.next().is_some() {
         return Err(Error::Malformed("Send one Authorization header.".into()));
     }
-    let Some(token) = after_scheme(first.as_bytes()) else { return Ok(None) };
-    let token = std::str::from_utf8(token).map_err(|_| Error::Token)?;
+    if !is_sent(request) {
+        return Ok(None);
+    }
+    let token = sent(request).ok_or(Error::Token)?;
     let (user, scopes) = door.identity.bearer(token).await?.ok_or(Error::Token)?;
     if scopes.has(scope) {
         return Ok(Some(user));

@@ -28,9 +28,11 @@ pub mod scrape;
 pub mod serve;
 mod settings;
 
+use std::pin::Pin;
 use std::sync::{Arc, Once};
 
 use hyper::Method;
+use serde::Serialize;
 
 use crate::error::Result;
 use crate::identity::{Identity, Visitor};
@@ -42,9 +44,32 @@ pub use route::{Route, Takes};
 pub use serve::{Site, serve};
 pub use settings::Settings;
 
+/// Whoever can ask all nodes how they are.
+pub trait Cluster: Send + Sync + 'static {
+    /// Every node, each asked now.
+    fn nodes(&self) -> Pin<Box<dyn Future<Output = Vec<ClusterNode>> + Send + '_>>;
+}
+
+/// A node of the cluster, as this one sees it. What it says of itself is `None` when it does not answer.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClusterNode {
+    pub id: String,
+    /// `leader`, `voter`, `learner`.
+    pub role: &'static str,
+    /// Where other nodes reach it; empty: nowhere.
+    pub address: String,
+    pub is_this: bool,
+    /// Index of the last log entry that it has applied.
+    pub applied: Option<u64>,
+    /// How many entries it is behind the one that is furthest.
+    pub lag: Option<u64>,
+    pub version: Option<String>,
+}
+
 /// What every route's function is given.
 pub struct Door {
     pub identity: Arc<Identity>,
+    pub cluster: Arc<dyn Cluster>,
     pub settings: Settings,
     /// What a doctor's requests brought to the sign-in check.
     pub sightings: Arc<Sightings>,
@@ -54,8 +79,8 @@ pub struct Door {
 
 impl Door {
     /// A door to this room.
-    pub fn new(identity: Arc<Identity>, settings: Settings) -> Self {
-        Self { identity, settings, sightings: Arc::default(), strangers: Once::new() }
+    pub fn new(identity: Arc<Identity>, cluster: Arc<dyn Cluster>, settings: Settings) -> Self {
+        Self { identity, cluster, settings, sightings: Arc::default(), strangers: Once::new() }
     }
 
     /// Whose request this is, by its cookies. Creates nothing.
@@ -80,6 +105,17 @@ fn routes() -> Vec<Route> {
 impl Door {
     /// A door to a room that knows nobody.
     fn unasked(public_url: &str) -> Self {
-        Self::new(Arc::new(Identity::unasked()), Settings::of(public_url))
+        Self::over(Identity::unasked(), public_url)
+    }
+
+    /// A door to this room, in a cluster that nobody can ask.
+    fn over(room: Identity, public_url: &str) -> Self {
+        struct Silent;
+        impl Cluster for Silent {
+            fn nodes(&self) -> Pin<Box<dyn Future<Output = Vec<ClusterNode>> + Send + '_>> {
+                Box::pin(async { Vec::new() })
+            }
+        }
+        Self::new(Arc::new(room), Arc::new(Silent), Settings::of(public_url))
     }
 }

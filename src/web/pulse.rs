@@ -3,7 +3,7 @@
 //! Three states: a request is in flight (its own time limits apply), bytes came but no request yet (a head is on its
 //! way, or somebody holds it back), nothing at all. The timer is only moved when it fires or must fire sooner, so a
 //! busy connection never touches it. HTTP/2 peers also speak between requests, so theirs are told apart by requests
-//! alone.
+//! alone. A request is in flight until its answer has left to the last piece: some are as long as somebody listens.
 
 use std::io;
 use std::pin::Pin;
@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper::Version;
+use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -58,6 +59,35 @@ impl Drop for Busy {
     fn drop(&mut self) {
         self.0.heard.store(false, Relaxed);
         self.0.busy.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The body of an answer, whose request is in flight until its end.
+pub struct Answering<B> {
+    body: B,
+    _busy: Busy,
+}
+
+impl<B> Answering<B> {
+    pub fn new(body: B, busy: Busy) -> Self {
+        Self { body, _busy: busy }
+    }
+}
+
+impl<B: Body + Unpin> Body for Answering<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -20,7 +20,6 @@ use warp::Reply as _;
 use super::{Settings, headers};
 use crate::error::{Error, Result};
 use crate::identity::Granted;
-use crate::limits;
 
 /// A whole reply.
 pub type Reply = hyper::Response<Bytes>;
@@ -70,8 +69,7 @@ pub(super) fn leaving(mut reply: Reply) -> warp::reply::Response {
     let riding = reply.extensions_mut().remove::<Riding>();
     let Some(events) = riding.and_then(|riding| riding.0.lock().take()) else { return reply.into_response() };
     let events = Shareable(Mutex::new(events)).map(Ok::<_, std::convert::Infallible>);
-    let kept_alive = warp::sse::keep_alive().interval(limits::EVENT_BEAT).stream(events);
-    let mut streamed = warp::sse::reply(kept_alive).into_response();
+    let mut streamed = warp::sse::reply(events).into_response();
     *streamed.status_mut() = reply.status();
     streamed.headers_mut().extend(std::mem::take(reply.headers_mut()));
     streamed

@@ -69,6 +69,11 @@ impl Settings {
         &self.public_url
     }
 
+    /// The host of that, with its port if it has one.
+    pub fn host(&self) -> &str {
+        self.public_url.split_once("://").map_or("", |(_, host)| host)
+    }
+
     /// The same, with the session cookie sent to `domain` and everything under it.
     #[cfg(test)]
     pub(super) fn with_domain(self, domain: &str) -> Self {

@@ -96,6 +96,9 @@ const HEADERS: [&str; 8] = [
     "x-forwarded-method",
 ];
 
+/// Where the check itself answers.
+const OWN: &str = "login.example.com";
+
 /// Each line is a header: its first byte says which, the rest is the value. The first line says who sends.
 ///
 /// A stranger is never believed; what a stranger put further left changes nothing; and a second word about which
@@ -127,17 +130,17 @@ pub fn forwarded(data: &[u8]) {
         assert_eq!(forwarded::address(peer, &left, &trusted), address, "what stands further left was read");
     }
     for dialect in [Dialect::AuthRequest, Dialect::ForwardAuth, Dialect::Verify] {
-        let Ok(asked) = Asked::read(&headers, dialect) else { continue };
+        let Ok(asked) = Asked::read(&headers, dialect, OWN) else { continue };
         let other = format!("{}/other", asked.target.path());
         for (name, value) in [("x-original-uri", other.clone()), ("x-forwarded-uri", other.clone())] {
             let mut more = headers.clone();
             let Ok(value) = HeaderValue::from_str(&value) else { continue };
             more.append(name, value);
-            assert!(Asked::read(&more, dialect).is_err(), "two paths were taken for one");
+            assert!(Asked::read(&more, dialect, OWN).is_err(), "two paths were taken for one");
         }
         let mut more = headers.clone();
         more.append("x-forwarded-host", HeaderValue::from_static("other.invalid"));
-        assert!(Asked::read(&more, dialect).is_err(), "two hosts were taken for one");
+        assert!(Asked::read(&more, dialect, OWN).is_err(), "two hosts were taken for one");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Forward-auth: what proxies are answered that ask who may pass to a service, in each of their dialects.
 
-use reqwest::header::{ACCEPT, LOCATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
+use reqwest::header::{ACCEPT, HOST, LOCATION, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::json;
 use sojourn::control::protocol::{NewAccount, Password};
@@ -67,6 +67,8 @@ async fn ask(who: &Visitor, endpoint: &str, headers: &[(&str, &str)]) -> Respons
 
 async fn ask_by(method: Method, who: &Visitor, endpoint: &str, headers: &[(&str, &str)]) -> Response {
     let request = who.request(method, endpoint);
+    // in that dialect nginx hands on the host that was asked
+    let request = if endpoint == "/oauth2/auth" { request.header(HOST, "app.example.com") } else { request };
     headers
         .iter()
         .fold(request, |request, (name, value)| request.header(*name, *value))
@@ -107,7 +109,7 @@ async fn whoever_may_pass_is_vouched_for_in_every_dialect() {
         for headers in [
             &caddy("GET", "app.example.com", "/x?y=../z")[..],
             &[("X-Original-URL", "https://app.example.com/x"), ("X-Original-Method", "GET")],
-            &[("X-Original-URI", "/x"), ("X-Forwarded-Host", "app.example.com"), ("X-Forwarded-Method", "GET")],
+            &[("X-Original-URI", "/x"), ("X-Forwarded-Host", "app.example.com"), ("X-Original-Method", "GET")],
         ] {
             let answer = ask(&ada, endpoint, headers).await;
             assert_eq!((answer.status().as_u16(), identity(&answer)), (expected, told), "{endpoint} {headers:?}");
@@ -284,11 +286,27 @@ async fn what_could_be_read_in_two_ways_is_refused_in_every_dialect() {
             assert_eq!(ask(&ada, endpoint, &headers).await.status(), StatusCode::FORBIDDEN, "{endpoint} {more:?}");
         }
     }
-    // what a method rule hangs on must be said
-    let unsaid = [("X-Original-URL", "https://app.example.com/posts")];
-    let answer = ask(&ada, "/api/authz/auth-request", &unsaid).await;
-    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
-    assert!(body(answer).await["detail"].as_str().is_some_and(|detail| detail.contains("X-Original-Method")));
+    // what a method rule hangs on must be said, by the proxy
+    let unsaid = ("X-Original-URL", "https://app.example.com/posts");
+    for headers in [&[unsaid][..], &[unsaid, ("X-Forwarded-Method", "GET")]] {
+        let answer = ask(&ada, "/api/authz/auth-request", headers).await;
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+        assert!(body(answer).await["detail"].as_str().is_some_and(|detail| detail.contains("X-Original-Method")));
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_nginx_handed_on_outranks_what_a_client_says() {
+    let node = node().await;
+    let ada = person(&node, "ada@example.com", &["staff"]).await;
+    let asked = async |who: &Visitor, host: &str| {
+        let headers = [("X-Forwarded-Uri", "/admin"), ("X-Forwarded-Host", host)];
+        ask(who, "/oauth2/auth", &headers).await.status().as_u16()
+    };
+    // no rule names it: everybody who is approved would pass
+    assert_eq!(asked(&ada, "unnamed.example").await, 403);
+    assert_eq!(asked(&node.visitor(), "unnamed.example").await, 403);
+    assert_eq!((asked(&ada, "app.example.com").await, asked(&node.visitor(), "app.example.com").await), (403, 401));
 }
 
 #[tokio::test]

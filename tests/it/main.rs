@@ -7,6 +7,7 @@ mod account;
 mod admin;
 mod bad_input;
 mod browser;
+mod claims;
 mod clients;
 mod clocks;
 mod cluster;

@@ -118,6 +118,9 @@ async fn nobody_writes_who_they_are() {
             json!({"passport": null}),
             json!({"cookie": {"maxAge": 1}}),
             json!({"cookie": null, "a": 1}),
+            json!({"user_id": id}),
+            json!({"_user_id": id, "a": 1}),
+            json!({"_auth_user_id": null}),
         ] {
             let response = visitor.patch(&patch).await;
             assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY, "{patch}");

@@ -4,25 +4,25 @@
 //! service that echoes what it gets; what reaches the sign-in check is told by the node on this machine. Only what was
 //! seen to be stopped counts as stopped.
 
+mod outcomes;
 mod probes;
 mod report;
 mod upstream;
 
-use std::io::Write;
-use std::net::SocketAddr;
+use std::io::{Read as _, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use clap::Args;
 use ureq::http::Uri;
 
 use super::{Common, Failure};
-use crate::control::protocol::Sighting;
 use crate::control::{Request, Response};
-use crate::limits::DOCTOR_MARK;
 use crate::random;
-use probes::{Kind, Probe};
+use outcomes::{Shown, Sight};
+use probes::Probe;
 use report::{Finding, Outcome};
-use upstream::{Seen, Upstream};
+use upstream::Upstream;
 
 /// How long one answer of the proxy may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -49,6 +49,7 @@ pub(super) struct Doctor {
 
 /// What came of one request.
 struct Answered {
+    /// 0: the connection was closed without an answer.
     status: u16,
     /// Headers and body, as text to look through.
     text: String,
@@ -73,17 +74,19 @@ impl Doctor {
             let answered = ask(&probe)?;
             answers.push((probe, answered));
         }
+        for probe in probes::hosts(&nonce, &base.scheme) {
+            let answered = if probe.is_absolute { absolute(&base, &probe) } else { ask(&probe).ok() };
+            answers.push((probe, answered.unwrap_or(Answered { status: 0, text: String::new() })));
+        }
         // a node that is not here cannot be asked, which is said and no failure of its own
         let sightings = match common.ask(&Request::DoctorSeen { nonce: nonce.clone() }) {
             Ok(Response::Sightings(sightings)) => Ok(sightings),
             Ok(_) => return Err(Failure::unexpected()),
             Err(why) => Err(why.to_string().lines().next().unwrap_or_default().to_owned()),
         };
+        let shown = Shown { sight, upstream: upstream.as_ref(), sightings };
         let findings = answers.iter().map(|(probe, answered)| {
-            let outcome = match probe.kind {
-                Kind::Identity | Kind::Path => at_service(probe, answered, (&sight, upstream.as_ref())),
-                Kind::Original | Kind::Address => at_check(probe, answered, &sightings),
-            };
+            let outcome = shown.outcome(probe, answered);
             Finding { what: probe.name.clone(), kind: probe.kind, outcome }
         });
         let mut findings: Vec<Finding> = findings.collect();
@@ -159,6 +162,21 @@ impl Base {
     }
 }
 
+/// Sends a request whose target is a whole URL, which clients send to proxies alone and every server takes.
+fn absolute(base: &Base, probe: &Probe) -> Option<Answered> {
+    let port = if base.authority.contains(':') { "" } else { ":80" };
+    let mut stream = TcpStream::connect(format!("{}{port}", base.authority)).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    let headers: String = probe.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let (authority, path, mark) = (&base.authority, &base.path, &probe.mark);
+    write!(stream, "GET http://{authority}{path}?{mark} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n").ok()?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_MAX).read_to_end(&mut answer).ok()?;
+    let text = String::from_utf8_lossy(&answer).into_owned();
+    let status = text.split(' ').nth(1)?.parse().ok()?;
+    Some(Answered { status, text })
+}
+
 fn agent() -> ureq::Agent {
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
@@ -168,25 +186,6 @@ fn agent() -> ureq::Agent {
         .timeout_global(Some(PATIENCE))
         .user_agent("sojourn-doctor");
     config.build().new_agent()
-}
-
-/// How what reaches the service is seen.
-enum Sight {
-    /// By the stand-in, or in what the service echoes.
-    Clear,
-    /// A plain request reached nobody who would show it.
-    Blocked,
-}
-
-impl Sight {
-    fn of(answered: &Answered, upstream: Option<&Upstream>, plain: &Probe) -> Self {
-        let shown = match upstream {
-            Some(upstream) => upstream.seen(&plain.mark).is_some(),
-            // what an echo shows of a header that no proxy stops
-            None => (200..300).contains(&answered.status) && answered.text.contains(&plain.value),
-        };
-        if shown { Self::Clear } else { Self::Blocked }
-    }
 }
 
 fn blocked(answered: &Answered) -> Failure {
@@ -199,72 +198,4 @@ fn blocked(answered: &Answered) -> Failure {
     };
     let what = "a plain request did not reach the stand-in for the service";
     Failure::because(what, format!("the proxy answered {}", answered.status), hint)
-}
-
-/// What became of something that must not reach the service.
-fn at_service(probe: &Probe, answered: &Answered, (sight, upstream): (&Sight, Option<&Upstream>)) -> Outcome {
-    let seen = upstream.and_then(|upstream| upstream.seen(&probe.mark));
-    let refused = || Outcome::Stopped(format!("the proxy answered {}", answered.status));
-    match (sight, upstream.is_some()) {
-        (Sight::Blocked, _) => Outcome::Unseen("nothing shows what reaches the service: give --upstream".into()),
-        (Sight::Clear, true) => match seen {
-            None => refused(),
-            Some(seen) => arrived(probe, &seen),
-        },
-        (Sight::Clear, false) if probe.kind == Kind::Path && (400..500).contains(&answered.status) => refused(),
-        (Sight::Clear, false) if probe.kind == Kind::Path => {
-            Outcome::Unseen("nothing shows in which form it reached the service: give --upstream".into())
-        }
-        (Sight::Clear, false) if answered.text.contains(&probe.value) => Outcome::GotThrough("to the service".into()),
-        (Sight::Clear, false) if (200..300).contains(&answered.status) => Outcome::Stopped("not in the answer".into()),
-        (Sight::Clear, false) => refused(),
-    }
-}
-
-fn arrived(probe: &Probe, seen: &Seen) -> Outcome {
-    if let (Kind::Path, Some(path)) = (probe.kind, &probe.path) {
-        let target = seen.target.split('?').next().unwrap_or_default();
-        return match target == path {
-            true => Outcome::GotThrough("to the service, as it is".into()),
-            false => Outcome::Stopped(format!("the service sees {target}")),
-        };
-    }
-    match seen.headers.iter().find(|(_, value)| value.contains(&probe.value)) {
-        Some((name, _)) => Outcome::GotThrough(format!("to the service, as {name}")),
-        None => Outcome::Stopped("the service does not see it".into()),
-    }
-}
-
-/// What became of something that must not reach the sign-in check as if the proxy had said it.
-fn at_check(probe: &Probe, answered: &Answered, sightings: &Result<Vec<Sighting>, String>) -> Outcome {
-    let sightings = match sightings {
-        Ok(sightings) => sightings,
-        Err(why) => return Outcome::Unseen(format!("the node could not be asked: {why}")),
-    };
-    let number = probe.mark.trim_start_matches(DOCTOR_MARK);
-    let is_its = |s: &&Sighting| s.headers.iter().any(|(_, value)| value.contains(number));
-    let its: Vec<&Sighting> = sightings.iter().filter(is_its).collect();
-    if its.is_empty() {
-        return match answered.status {
-            400 => Outcome::Stopped("the proxy answered 400".into()),
-            _ => Outcome::Unseen("the node on this machine was not asked: run this where the proxy's node is".into()),
-        };
-    }
-    let (name, value) = probe.headers.first().map_or(("", ""), |(n, v)| (n.as_str(), v.as_str()));
-    let came = |s: &&&Sighting| s.headers.iter().any(|(n, v)| n.eq_ignore_ascii_case(name) && v.contains(value));
-    let Some(sighting) = its.iter().find(came) else {
-        return Outcome::Stopped("the check does not see it".into());
-    };
-    if probe.kind == Kind::Address {
-        let last = |v: &str| v.rsplit(',').next().is_some_and(|hop| hop.trim() == value);
-        let alone = sighting.headers.iter().any(|(n, v)| n.eq_ignore_ascii_case(name) && last(v));
-        return match sighting.address == probes::ADDRESS && alone {
-            true => Outcome::GotThrough("the check takes it for the sender's address".into()),
-            false => Outcome::Stopped("the check does not believe it".into()),
-        };
-    }
-    match its.iter().all(|s| s.refused) {
-        true => Outcome::Stopped("the check refuses the request".into()),
-        false => Outcome::GotThrough("to the sign-in check".into()),
-    }
 }

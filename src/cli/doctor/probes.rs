@@ -22,6 +22,8 @@ pub(super) enum Kind {
     Address,
     /// Be one path to the check and another to the service.
     Path,
+    /// Be taken by the check for the host that it decides about.
+    Host,
 }
 
 /// One request.
@@ -37,6 +39,8 @@ pub(super) struct Probe {
     pub headers: Vec<(String, String)>,
     /// Instead of the path that was given.
     pub path: Option<String>,
+    /// Whether the target is the whole URL, which says as much about the host as `Host` does.
+    pub is_absolute: bool,
 }
 
 const IDENTITY: [&str; 4] = ["Remote-User", "Remote-Email", "Remote-Name", "Remote-Groups"];
@@ -55,7 +59,7 @@ impl Probe {
     fn new(nonce: &str, number: usize, kind: Kind) -> Self {
         let mark = format!("{DOCTOR_MARK}{nonce}-{number:03}.");
         let value = format!("forged-{nonce}-{number:03}");
-        Self { name: String::new(), kind, mark, value, headers: Vec::new(), path: None }
+        Self { name: String::new(), kind, mark, value, headers: Vec::new(), path: None, is_absolute: false }
     }
 
     /// A request with nothing forged: only a header of no meaning, by which an echo is known.
@@ -72,6 +76,20 @@ pub(super) fn taking_away(nonce: &str) -> Probe {
     probe.name = "Connection: Remote-User".into();
     probe.headers = vec![("Connection".into(), "close, Remote-User".into())];
     probe
+}
+
+/// Requests for a host that the proxy does not serve and no rule names. A whole URL is sent where nothing encrypts it.
+pub(super) fn hosts(nonce: &str, scheme: &str) -> Vec<Probe> {
+    let probe = |number, name: &str, is_absolute| {
+        let mut probe = Probe { name: name.into(), is_absolute, ..Probe::new(nonce, number, Kind::Host) };
+        probe.headers = vec![("Host".into(), format!("{}invalid", probe.mark))];
+        probe
+    };
+    let mut probes = vec![probe(900, "Host", false)];
+    if scheme == "http" {
+        probes.push(probe(901, "Host beside a whole URL", true));
+    }
+    probes
 }
 
 /// Everything that is forged.

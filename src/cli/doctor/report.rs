@@ -34,10 +34,17 @@ Services would take a client's own word for who it is. Have the proxy replace th
 
 const ORIGINAL: &str = "\
 The check would decide about another request than the one that is made. Have the proxy say all of it itself:
-  nginx    where it asks: proxy_set_header X-Original-URL $scheme://$http_host$request_uri;
+  nginx    where it asks: proxy_set_header X-Original-URL $scheme://$host$request_uri;
            proxy_set_header X-Original-Method $request_method; and every other X-Original-*, X-Forwarded-* set to \"\"
   Caddy    forward_auth sets X-Forwarded-*; request_header -X-Original* before it; no trusted_proxies that holds clients
   Traefik  trustForwardHeader: false, and forwardedHeaders.insecure: false on the entry point";
+
+const HOST: &str = "\
+The check would decide about a host that a client makes up, and which no rule names. Have the proxy serve named hosts
+alone, and ask about the one by which it chose:
+  nginx    server_name, a default_server that does return 444; $host (not $http_host) in X-Original-URL and Host
+  Caddy    the host in the site's address
+  Traefik  Host(`app.example.com`) in the router's rule";
 
 const ADDRESS: &str = "\
 Throttles and the list of sessions would go by an address that a client makes up:
@@ -80,9 +87,14 @@ pub(super) fn tell(findings: Vec<Finding>, json: bool, out: &mut dyn Write) -> R
 }
 
 fn hints(findings: &[Finding], out: &mut dyn Write) -> Result<(), Failure> {
-    for (kind, hint) in
-        [(Kind::Identity, IDENTITY), (Kind::Original, ORIGINAL), (Kind::Address, ADDRESS), (Kind::Path, PATH)]
-    {
+    let all = [
+        (Kind::Identity, IDENTITY),
+        (Kind::Original, ORIGINAL),
+        (Kind::Host, HOST),
+        (Kind::Address, ADDRESS),
+        (Kind::Path, PATH),
+    ];
+    for (kind, hint) in all {
         if findings.iter().any(|f| f.kind == kind && matches!(f.outcome, Outcome::GotThrough(_))) {
             writeln!(out, "\n{hint}")?;
         }

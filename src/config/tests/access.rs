@@ -15,6 +15,8 @@ fn access_rules_are_read_checked_and_printed() {
     assert!(printed.contains("  { host = \"*.example.com\", public = true },\n]"), "{printed}");
     assert_eq!(given(&printed).load().access, rules);
     assert_eq!(given("access = []").load().access, []);
+    let one = given("[[access]]\nhost = \"[2001:DB8:0::0A]\"").load().access;
+    assert_eq!(one[0].to_string(), "[2001:db8::a]/", "an address has many forms, and rules know one");
 }
 
 #[test]

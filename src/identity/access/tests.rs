@@ -113,7 +113,12 @@ fn one_host_has_one_form() {
     {
         assert_eq!(Target::read(host, "/", None).expect(host).host(), "app.example.com");
     }
-    assert_eq!(Target::read("[::1]:80", "/", None).expect("an address").host(), "[::1]");
+    for form in ["[::1]:80", "[0:0:0:0:0:0:0:1]", "[0::0.0.0.1]", "[::0001]:8080"] {
+        assert_eq!(Target::read(form, "/", None).expect("an address").host(), "[::1]", "{form}");
+    }
+    let rules = [rule("[2001:db8::a]", "/", &[], &["staff"])];
+    let get = |host| asked(&rules, ("GET", host, "/"), Some(&user(&[])));
+    assert_eq!((get("[2001:DB8:0::0A]"), get("[2001:db8::b]")), (Verdict::Forbidden, Verdict::Pass));
     for host in [
         "",
         ".",

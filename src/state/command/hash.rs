@@ -75,7 +75,9 @@ pub(super) fn hget(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered 
 pub(super) fn hmget(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
     let held = hash(keyspace, &args[0])?;
     let fields = Fields::of(held.as_ref(), args.len() - 1);
-    Ok(Reply::Array(args[1..].iter().map(|field| shown(fields.get(field))).collect()))
+    let values = || args[1..].iter().map(|field| fields.get(field));
+    wrong::unless_large(values().map(|value| value.map_or(0, <[u8]>::len)))?;
+    Ok(Reply::Array(values().map(shown).collect()))
 }
 
 pub(super) fn hgetall(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
@@ -159,6 +161,7 @@ pub(super) fn hrandfield(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Ans
     let mut draw = Draw::of(keyspace, held.as_ref());
     let Some(count) = count else { return Ok(draw.one(&all).map_or(Reply::Null, |(field, _)| Reply::bulk(field))) };
     let drawn = draw.some(&all, count)?;
+    wrong::unless_large(drawn.iter().map(|(field, value)| field.len() + value.len()))?;
     if with_values {
         return Ok(Reply::Pairs(drawn.iter().map(|(f, v)| (Reply::bulk(f), Reply::bulk(v))).collect()));
     }

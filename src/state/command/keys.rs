@@ -9,9 +9,8 @@ use super::number::parse_int;
 use super::packed::members_of;
 use super::reply::{Answered, Reply, wrong};
 use crate::clock::Millis;
-use crate::limits::FLUSH_MAX;
+use crate::limits::{FLUSH_MAX, REDIS_CHANNEL_BYTES_MAX};
 use crate::state::entry::{Entry, Kind, NEVER};
-use crate::state::told::concerns;
 
 /// A text's place in the order of `SCAN`: the same on every node, so that any of them can go on. It fits into the
 /// whole numbers of a JavaScript `Number`.
@@ -186,7 +185,7 @@ pub(super) fn copy(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered 
                 after
             }
             [db, after @ ..] if word.eq_ignore_ascii_case(b"DB") => {
-                if parse_int(db).ok_or_else(wrong::integer)? != i64::from(keyspace.scope.db) {
+                if parse_int(db).ok_or_else(wrong::integer)? != i64::from(keyspace.db()) {
                     return Err(Reply::err("ERR a key can be copied within its database only"));
                 }
                 after
@@ -361,10 +360,8 @@ pub(super) fn time(keyspace: &mut Keyspace<'_, '_>, _: &[Bytes]) -> Answered {
 
 /// Answers how many heard it: nobody knows of all nodes, so it is not counted.
 pub(super) fn publish(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
-    // what an app says of keys is about its own
-    if keyspace.scope.app.as_ref().is_some_and(|app| !concerns(&args[0], &args[1], &app.prefix)) {
-        let why = "NOPERM this user has no permissions to access one of the channels used as arguments";
-        return Err(Reply::err(why));
+    if args[0].len() > REDIS_CHANNEL_BYTES_MAX {
+        return Err(Reply::err("ERR names of channels have a bound here, and this is longer"));
     }
     keyspace.publish(&args[0], &args[1]);
     nothing_done()

@@ -4,12 +4,17 @@
 //! name, what a tombstone does to a write, when there is no room, and who is told. A write on a dead key is answered as
 //! if it had come just before the session ended: with what it would have been answered, and no effect.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use super::reply::wrong;
-use super::{Answered, AppScope, Call, Reply, Scope, sessions, table};
+use super::{Access, Answered, AppScope, Call, Reply, Scope, selected, sessions, table};
 use crate::clock::Millis;
+use crate::limits::{REDIS_CHANNEL_BYTES_MAX, REDIS_KEY_MAX, STEP_TIME_MAX, STEP_WRITES_MAX};
 use crate::state::change::{Effect, SessionEvent, Told};
 use crate::state::decide::APP_SHARE;
 use crate::state::entry::{Entry, Kind, NEVER};
+use crate::state::facts::Proof;
 use crate::state::key::{self, Key};
 use crate::state::told;
 use crate::state::view::{Stopwatch, View};
@@ -28,9 +33,15 @@ pub enum Held {
 pub struct Keyspace<'v, 'e> {
     pub(super) view: &'v mut View<'e>,
     pub(super) scope: &'v Scope,
+    /// The database that is selected.
+    db: u8,
     effects: Vec<Effect>,
+    /// Where the last effect on a key stands.
+    last: HashMap<Key, usize>,
     /// Bytes of what was done, about.
     weight: usize,
+    /// What the stopwatch said when all this began.
+    begun: Duration,
     /// The keys that a script named; it may touch no other. `None` outside of scripts, and in one that named none.
     declared: Option<Vec<Key>>,
     /// Which keyspace events are told, once it was looked.
@@ -40,12 +51,26 @@ pub struct Keyspace<'v, 'e> {
 impl<'v, 'e> Keyspace<'v, 'e> {
     /// The entries of a view, as `scope` has them.
     pub(in crate::state) fn new(view: &'v mut View<'e>, scope: &'v Scope) -> Self {
-        Self { view, scope, effects: Vec::new(), weight: 0, declared: None, events: None }
+        let begun = view.stopwatch().map_or(Duration::ZERO, |stopwatch| stopwatch());
+        let (effects, last) = (Vec::new(), HashMap::new());
+        Self { view, scope, db: scope.db, effects, last, weight: 0, begun, declared: None, events: None }
     }
 
     /// What has been done.
     pub(super) fn into_effects(self) -> Vec<Effect> {
         self.effects
+    }
+
+    /// Runs a command, which may also select another database for those behind it.
+    pub(super) fn step(&mut self, call: &Call) -> Reply {
+        match selected(&call.0) {
+            Some(Ok(db)) => {
+                self.db = db;
+                Reply::OK
+            }
+            Some(Err(refused)) => refused,
+            None => self.run(&call.0),
+        }
     }
 
     /// Runs a command: looks it up, counts its arguments, sees whether its keys may be named, and whether there is room.
@@ -68,12 +93,18 @@ impl<'v, 'e> Keyspace<'v, 'e> {
                 if !named.iter().all(|raw| self.may_name(raw)) {
                     return Some(forbidden());
                 }
+                if named.iter().any(|raw| raw.len() > REDIS_KEY_MAX) {
+                    return Some(Reply::err("ERR keys have a bound here, and this is longer"));
+                }
                 if let Some(declared) = &self.declared
                     && !named.iter().all(|raw| declared.contains(&self.key(raw)))
                 {
                     return Some(undeclared());
                 }
             }
+        }
+        if spec.access == Access::Write && self.weight > STEP_WRITES_MAX {
+            return Some(Reply::err("ERR too much is written in one step"));
         }
         (spec.grows && self.is_full()).then(wrong::full)
     }
@@ -103,12 +134,21 @@ impl<'v, 'e> Keyspace<'v, 'e> {
 
     /// The key of what an app calls `raw`.
     pub fn key(&self, raw: &[u8]) -> Key {
-        Key::of_app(self.scope.db, raw)
+        Key::of_app(self.db, raw)
+    }
+
+    /// The database that is selected.
+    pub fn db(&self) -> u8 {
+        self.db
     }
 
     /// What a key holds.
     pub fn held(&self, raw: &[u8]) -> Held {
-        let Some(entry) = self.view.entry_of_app(self.scope.db, raw) else { return Held::Nothing };
+        self.held_in(self.db, raw)
+    }
+
+    fn held_in(&self, db: u8, raw: &[u8]) -> Held {
+        let Some(entry) = self.view.entry_of_app(db, raw) else { return Held::Nothing };
         if entry.is_dead() || !self.is_current(&entry) {
             return Held::Dead;
         }
@@ -134,10 +174,14 @@ impl<'v, 'e> Keyspace<'v, 'e> {
         matches!(self.held(raw), Held::Dead)
     }
 
-    /// The log index of the write that a key holds; 0 when it holds nothing, `u64::MAX` while it is being changed.
-    pub(super) fn version(&self, raw: &[u8]) -> u64 {
-        let entry = self.live(raw);
-        entry.map_or(0, |entry| if entry.index() == 0 { u64::MAX } else { entry.index() })
+    /// The log index of the write that a key of a database holds; 0 when it holds nothing, `u64::MAX` while it is being
+    /// changed.
+    pub(super) fn version(&self, db: u8, raw: &[u8]) -> u64 {
+        match self.held_in(db, raw) {
+            Held::Live(entry) if entry.index() == 0 => u64::MAX,
+            Held::Live(entry) => entry.index(),
+            Held::Nothing | Held::Dead => 0,
+        }
     }
 
     /// The live string of a key.
@@ -209,7 +253,7 @@ impl<'v, 'e> Keyspace<'v, 'e> {
     pub fn remove(&mut self, raw: &[u8], (class, event): (u8, &str)) -> bool {
         let Some(entry) = self.live(raw) else { return false };
         let effect = sessions::removed(self, raw, &entry);
-        if let Some(user) = entry.glance().and_then(|facts| facts.user()) {
+        if let Some(user) = believed(&entry) {
             self.tell_session(SessionEvent::SignOut, &user, raw);
         }
         self.effect(effect);
@@ -241,7 +285,7 @@ impl<'v, 'e> Keyspace<'v, 'e> {
     pub fn names(&self) -> Vec<Vec<u8>> {
         let prefix = self.scope.app.as_ref().map_or(&[][..], |app| &app.prefix);
         let named = |entry: &Entry| match key::named_by_app(entry.key()) {
-            Some((db, raw)) if db == self.scope.db && raw.starts_with(prefix) => Some(raw.to_vec()),
+            Some((db, raw)) if db == self.db && raw.starts_with(prefix) => Some(raw.to_vec()),
             _ => None,
         };
         let mut names = self.view.all(named);
@@ -249,27 +293,33 @@ impl<'v, 'e> Keyspace<'v, 'e> {
         names
     }
 
-    /// Tells whoever listens on a channel, on every node.
+    /// Tells whoever listens on a channel of this app's, on every node.
     pub fn publish(&mut self, channel: &[u8], payload: &[u8]) {
-        let (channel, payload) = (bytes::Bytes::copy_from_slice(channel), bytes::Bytes::copy_from_slice(payload));
-        self.effect(Effect::Tell(Told::Message { channel, payload }));
+        match &self.scope.app {
+            Some(app) => self.say(told::channel_of(&app.name, channel), payload.to_vec()),
+            None => self.say(channel.to_vec(), payload.to_vec()),
+        }
+    }
+
+    fn say(&mut self, channel: Vec<u8>, payload: Vec<u8>) {
+        self.effect(Effect::Tell(Told::Message { channel: channel.into(), payload: payload.into() }));
     }
 
     /// Tells of something that happened to a key, if anybody wants to hear of such.
     pub fn notify(&mut self, class: u8, event: &str, raw: &[u8]) {
-        if event.is_empty() {
+        // whoever listens compares each name with patterns
+        if event.is_empty() || raw.len() > REDIS_CHANNEL_BYTES_MAX {
             return;
         }
         let view = &self.view;
         let wanted = self.events.get_or_insert_with(|| told::wanted(view)).clone();
-        for (channel, payload) in told::messages(&wanted, (class, event), self.scope.db, raw) {
-            self.publish(&channel, &payload);
+        for (channel, payload) in told::messages(&wanted, (class, event), self.db, raw) {
+            self.say(channel, payload);
         }
     }
 
     fn tell_of_sessions(&mut self, raw: &[u8], old: Option<&Entry>, new: &Entry) {
-        let user = |entry: &Entry| entry.glance().and_then(|facts| facts.user().map(|user| user.to_string()));
-        let (before, after) = (old.and_then(user), user(new));
+        let (before, after) = (old.and_then(believed), believed(new));
         if before == after {
             return;
         }
@@ -294,21 +344,45 @@ impl<'v, 'e> Keyspace<'v, 'e> {
         self.weight
     }
 
-    /// What says how long it takes already, where that is known.
-    pub(super) fn stopwatch(&self) -> Option<Stopwatch> {
-        self.view.stopwatch()
+    /// What says how long it takes already, where that is known, and what that said when this began.
+    pub(super) fn stopwatch(&self) -> (Option<Stopwatch>, Duration) {
+        (self.view.stopwatch(), self.begun)
     }
 
-    fn effect(&mut self, effect: Effect) {
-        self.weight += match &effect {
-            Effect::Put(key, entry) => key.as_bytes().len() + entry.len(),
-            Effect::Remove(key) => key.as_bytes().len(),
-            Effect::Tell(Told::Message { channel, payload }) => channel.len() + payload.len(),
-            Effect::Tell(Told::Session { key, .. }) => key.as_bytes().len(),
-        };
-        self.view.note(&effect);
-        self.effects.push(effect);
+    /// Whether all of this has taken as long as one step may.
+    pub(super) fn is_late(&self) -> bool {
+        self.view.stopwatch().is_some_and(|stopwatch| stopwatch() - self.begun > STEP_TIME_MAX)
     }
+
+    /// Notes what is done. What was done to the same key before counts no longer.
+    fn effect(&mut self, effect: Effect) {
+        self.view.note(&effect);
+        self.weight += weight(&effect);
+        let (Effect::Put(key, _) | Effect::Remove(key)) = &effect else { return self.effects.push(effect) };
+        match self.last.get(key) {
+            Some(&at) => self.weight -= weight(&std::mem::replace(&mut self.effects[at], effect)),
+            None => {
+                self.last.insert(key.clone(), self.effects.len());
+                self.effects.push(effect);
+            }
+        }
+    }
+}
+
+/// Bytes of an effect, about.
+fn weight(effect: &Effect) -> usize {
+    match effect {
+        Effect::Put(key, entry) => key.as_bytes().len() + entry.len(),
+        Effect::Remove(key) => key.as_bytes().len(),
+        Effect::Tell(Told::Message { channel, payload }) => channel.len() + payload.len(),
+        Effect::Tell(Told::Session { key, .. }) => key.as_bytes().len(),
+    }
+}
+
+/// Who is signed in, unless an app merely names them: whoever listens would hear of anybody whom any app can name.
+fn believed(entry: &Entry) -> Option<String> {
+    let facts = entry.glance().filter(|facts| facts.proof() != Proof::Claim)?;
+    facts.user().map(|user| user.to_string())
 }
 
 fn forbidden() -> Reply {

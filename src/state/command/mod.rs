@@ -37,6 +37,10 @@ use super::key::Key;
 use super::view::View;
 use super::{Change, Entries};
 use crate::clock::Millis;
+use crate::limits::{STEP_REPLIES_MAX, STEP_WRITES_MAX};
+
+/// How many databases there are, as with Redis unless it is told otherwise.
+pub const DATABASES: u8 = 16;
 
 /// Who asks: what they may see, and how their keys are taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,8 +85,18 @@ impl std::fmt::Debug for Call {
 pub struct Commands {
     pub scope: Scope,
     pub calls: Vec<Call>,
-    /// Keys, and the log index of the write that each held when it was watched; 0: it held nothing.
-    pub watched: Vec<(Bytes, u64)>,
+    pub watched: Vec<Watched>,
+    /// Whether all of them are run in one step. Otherwise those that would be too much are left, and have no answer.
+    pub is_whole: bool,
+}
+
+/// A key, as it was when it was watched.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watched {
+    pub db: u8,
+    pub raw: Bytes,
+    /// The log index of the write that it held; 0: it held nothing.
+    pub index: u64,
 }
 
 /// Which keys must be held while something is decided.
@@ -94,14 +108,24 @@ pub enum Claim {
 }
 
 impl Commands {
+    /// Bytes of what was sent, about.
+    pub fn weight(&self) -> usize {
+        let each = |call: &Call| call.0.iter().map(|word| word.len() + 8).sum::<usize>();
+        self.calls.iter().map(each).sum::<usize>() + self.watched.iter().map(|watched| watched.raw.len()).sum::<usize>()
+    }
+
     /// The keys that these commands touch.
     pub fn claim(&self) -> Claim {
-        let mut keys: Vec<Key> = self.watched.iter().map(|(raw, _)| Key::of_app(self.scope.db, raw)).collect();
+        let mut keys: Vec<Key> = self.watched.iter().map(|watched| Key::of_app(watched.db, &watched.raw)).collect();
+        let mut db = self.scope.db;
         for call in &self.calls {
+            if let Some(Ok(other)) = selected(&call.0) {
+                db = other;
+            }
             let Some(spec) = call.spec() else { continue };
             match spec.keys_of(&call.0) {
-                Some(named) => keys.extend(named.iter().map(|raw| Key::of_app(self.scope.db, raw))),
-                None if spec.access == Access::Write => return Claim::Everything,
+                Some(named) => keys.extend(named.iter().map(|raw| Key::of_app(db, raw))),
+                None if spec.is_decided() => return Claim::Everything,
                 None => {}
             }
         }
@@ -118,13 +142,39 @@ impl Call {
     }
 }
 
+/// The database that a call selects; `None` when it is none of that kind.
+pub fn selected(call: &[Bytes]) -> Option<Result<u8, Reply>> {
+    let [name, number] = call else { return None };
+    if !name.eq_ignore_ascii_case(b"select") {
+        return None;
+    }
+    let Some(number) = parse_int(number) else { return Some(Err(wrong::integer())) };
+    if i32::try_from(number).is_err() {
+        return Some(Err(Reply::err("ERR value is out of range, value must between -2147483648 and 2147483647")));
+    }
+    let db = u8::try_from(number).ok().filter(|db| *db < DATABASES);
+    Some(db.ok_or_else(|| Reply::err("ERR DB index is out of range")))
+}
+
 /// Runs commands one after another, each seeing what those before it did. Effects are noted in the view as they come.
+/// One step is bounded in what it writes, in what is answered, and in time.
 pub(super) fn run_all(view: &mut View<'_>, commands: &Commands, change: &mut Change) -> Outcome {
     let mut keyspace = Keyspace::new(view, &commands.scope);
-    if commands.watched.iter().any(|(raw, index)| keyspace.version(raw) != *index) {
+    if commands.watched.iter().any(|watched| keyspace.version(watched.db, &watched.raw) != watched.index) {
         return Outcome::Aborted;
     }
-    let replies = commands.calls.iter().map(|call| keyspace.run(&call.0)).collect();
+    let mut replies = Vec::with_capacity(commands.calls.len());
+    let mut said = 0;
+    for call in &commands.calls {
+        let is_over = said > STEP_REPLIES_MAX || keyspace.is_late();
+        if !replies.is_empty() && !commands.is_whole && (is_over || keyspace.weight() > STEP_WRITES_MAX) {
+            break;
+        }
+        let reply =
+            if is_over { Reply::err("ERR this was not run: it is too much for one step") } else { keyspace.step(call) };
+        said += reply.weight();
+        replies.push(reply);
+    }
     change.effects = keyspace.into_effects();
     Outcome::Replies(replies)
 }
@@ -165,7 +215,9 @@ pub fn page(entries: &Entries, scope: &Scope, (scan, all): (&Scan, &[(u64, Vec<u
     scan.page(&Keyspace::new(&mut View::new(entries, now), scope), all)
 }
 
-/// The log index of the write that a key holds here; 0 when it holds nothing.
-pub fn version(entries: &Entries, scope: &Scope, raw: &[u8], now: Millis) -> u64 {
-    Keyspace::new(&mut View::new(entries, now), scope).version(raw)
+/// A key as it is here now.
+pub fn watched(entries: &Entries, scope: &Scope, raw: &[u8], now: Millis) -> Watched {
+    let index = Keyspace::new(&mut View::new(entries, now), scope).version(scope.db, raw);
+    // the buffer it came in is not kept for as long as it is watched
+    Watched { db: scope.db, raw: Bytes::copy_from_slice(raw), index }
 }

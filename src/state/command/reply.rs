@@ -71,6 +71,23 @@ impl Reply {
         Self::Int(i64::from(is_so))
     }
 
+    /// Bytes that it takes, about.
+    pub fn weight(&self) -> usize {
+        const EACH: usize = 16;
+        let all = |items: &[Self]| items.iter().map(Self::weight).sum::<usize>();
+        EACH + match self {
+            Self::Status(text) | Self::Error(text) => text.len(),
+            Self::Bulk(bytes) => bytes.len(),
+            Self::Value(entry) => entry.value().len(),
+            Self::Verbatim(text) => text.len(),
+            Self::Array(items) | Self::Set(items) | Self::Push(items) => all(items),
+            Self::Map(pairs) | Self::Pairs(pairs) => {
+                pairs.iter().map(|(name, value)| name.weight() + value.weight()).sum()
+            }
+            Self::Int(_) | Self::Double(_) | Self::Null | Self::NullArray => 0,
+        }
+    }
+
     /// Whether it is an error.
     pub fn is_error(&self) -> bool {
         matches!(self, Self::Error(_))
@@ -99,6 +116,7 @@ impl std::fmt::Debug for Reply {
 /// What is wrong, in Redis's words.
 pub mod wrong {
     use super::Reply;
+    use crate::limits::REDIS_REPLY_MAX;
 
     pub fn kind() -> Reply {
         Reply::err("WRONGTYPE Operation against a key holding the wrong kind of value")
@@ -114,6 +132,15 @@ pub mod wrong {
 
     pub fn float() -> Reply {
         Reply::err("ERR value is not a valid float")
+    }
+
+    /// Whether an answer of strings of so many bytes may be made: an error where it would be larger than any may be.
+    pub fn unless_large(bytes: impl Iterator<Item = usize>) -> Result<(), Reply> {
+        if bytes.map(|bytes| bytes + 16).sum::<usize>() > REDIS_REPLY_MAX { Err(large()) } else { Ok(()) }
+    }
+
+    pub fn large() -> Reply {
+        Reply::err("ERR the answer would be larger than this server sends; ask for it in parts")
     }
 
     pub fn no_key() -> Reply {

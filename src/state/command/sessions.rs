@@ -2,14 +2,17 @@
 //!
 //! Facts stand beside the value, and no app writes them. An app that drops or changes who is signed in clears them; one
 //! that names somebody has its session listed as theirs, and only an app that may sign people in is believed. Sessions
-//! that we began keep their own deadlines: an app's `EXPIRE` is use, and may shorten them. What ends a session leaves a
+//! that we began keep their own deadlines: an app's `EXPIRE` is use, and may shorten them. What ends one of those leaves a
 //! tombstone, so that a late write does not revive it.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::Keyspace;
 use crate::clock::Millis;
 use crate::limits;
 use crate::state::change::Effect;
-use crate::state::claims;
+use crate::state::claims::{self, Named};
 use crate::state::entry::{Entry, Kind, NEVER};
 use crate::state::facts::{Facts, Proof, Signed};
 
@@ -36,8 +39,8 @@ pub(super) fn written(
     let held = old.and_then(Entry::facts);
     let said = claims::user_of(value);
     let signed = match (held.as_ref().and_then(|facts| facts.signed.clone()), said) {
-        (Some(signed), Some(user)) if signed.user == user => Some(signed),
-        (_, Some(user)) => Some(claimed(keyspace, raw, user)),
+        (Some(signed), Some(named)) if signed.user == named.user => Some(signed),
+        (_, Some(named)) => Some(claimed(keyspace, raw, named)),
         (_, None) => None,
     };
     match held {
@@ -54,11 +57,11 @@ pub(super) fn written(
 }
 
 /// Somebody whom an app names. What counts is decided by where the session lies, too: an app that may sign people in
-/// does so in sessions that our doors know.
-fn claimed(keyspace: &Keyspace<'_, '_>, raw: &[u8], user: String) -> Signed {
+/// does so in sessions that our doors know, and as Passport does.
+fn claimed(keyspace: &Keyspace<'_, '_>, raw: &[u8], Named { user, by_passport }: Named) -> Signed {
     let may_sign_in = keyspace.scope.app.as_ref().is_some_and(|app| app.may_sign_in);
-    let is_ours = keyspace.scope.db == 0 && raw.starts_with(keyspace.scope.sessions.as_bytes());
-    let proof = if may_sign_in && is_ours { Proof::App } else { Proof::Claim };
+    let is_ours = keyspace.db() == 0 && raw.starts_with(keyspace.scope.sessions.as_bytes());
+    let proof = if may_sign_in && is_ours && by_passport { Proof::App } else { Proof::Claim };
     let epoch = keyspace.view.epoch(&user);
     // no cookie has this digest
     Signed { user, epoch, proof, own: [0; 16] }
@@ -76,10 +79,12 @@ fn facts_of(keyspace: &Keyspace<'_, '_>, signed: Option<Signed>, deadline: Milli
     }
 }
 
-/// What is left when an app removes an entry.
+/// What is left when an app removes an entry: of a session that we began a tombstone for as long as it could have lasted;
+/// of one of Express's form one that outlasts the requests under way; of any other nothing, since PHP and others use ids
+/// again.
 pub(super) fn removed(keyspace: &Keyspace<'_, '_>, raw: &[u8], entry: &Entry) -> Effect {
     let (key, now) = (keyspace.key(raw), keyspace.now());
-    if let Some(facts) = entry.glance() {
+    if let Some(facts) = entry.glance().filter(|facts| !facts.is_apps()) {
         return Effect::Put(key, Entry::dead(rest(facts.absolute, now), now));
     }
     let guard = keyspace.scope.guard_ms;
@@ -100,9 +105,18 @@ fn is_express(keyspace: &Keyspace<'_, '_>, raw: &[u8], entry: &Entry) -> bool {
         None => keyspace.scope.sessions.as_bytes(),
     };
     let is_sid = |sid: &[u8]| sid.len() == SID && sid.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b));
-    entry.kind() == Kind::Plain
+    matches!(entry.kind(), Kind::Plain | Kind::Session)
         && raw.strip_prefix(prefix).or_else(|| raw.strip_prefix(b"sess:")).is_some_and(is_sid)
-        && entry.value().starts_with(EXPRESS)
+        && has_cookie(entry.value())
+}
+
+/// Whether a value has the member that every session of `express-session` has; it comes first unless we merged.
+fn has_cookie(value: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Shape {
+        cookie: Option<IgnoredAny>,
+    }
+    value.starts_with(EXPRESS) || serde_json::from_slice(value).is_ok_and(|shape: Shape| shape.cookie.is_some())
 }
 
 /// The entry with the deadline that an app asks for; `None` when what it has is near enough.

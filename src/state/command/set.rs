@@ -107,7 +107,11 @@ pub(super) fn srandmember(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> An
     let all: Vec<&[u8]> = names(held.as_ref()).collect();
     let mut draw = Draw::of(keyspace, held.as_ref());
     match count {
-        Some(count) => Ok(Reply::Array(bulks(draw.some(&all, count)?))),
+        Some(count) => {
+            let drawn = draw.some(&all, count)?;
+            wrong::unless_large(drawn.iter().map(|name| name.len()))?;
+            Ok(Reply::Array(bulks(drawn)))
+        }
         None => Ok(draw.one(&all).map_or(Reply::Null, Reply::bulk)),
     }
 }

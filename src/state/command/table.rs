@@ -49,6 +49,11 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// Whether only the leader runs it: what changes something, and scripts, which take their time.
+    pub fn is_decided(&self) -> bool {
+        self.access == Access::Write || self.name == "eval_ro"
+    }
+
     /// Whether so many words are right.
     pub fn takes(&self, words: usize) -> bool {
         let arity = usize::from(self.arity.unsigned_abs());
@@ -69,7 +74,7 @@ impl Spec {
             Keys::Counted(place) => {
                 let count = parse_int(&call[place]).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
                 // a script that names no key may touch any
-                if count == 0 && self.access == Access::Write {
+                if count == 0 {
                     return None;
                 }
                 call[place + 1..].iter().take(count).collect()

@@ -1,6 +1,6 @@
 //! What apps' commands do to sessions, and what ends a session does to what apps write later.
 
-use super::super::command::{AppScope, Call, Commands, Reply, Scope};
+use super::super::command::{AppScope, Call, Claim, Commands, Reply, Scope, Watched};
 use super::super::entry::NEVER;
 use super::super::{Told, told};
 use super::*;
@@ -20,7 +20,8 @@ fn express(user: Option<&str>, more: &str) -> String {
 
 impl World {
     fn call_as(&self, scope: &Scope, words: &[&str]) -> Reply {
-        let commands = Commands { scope: scope.clone(), calls: vec![Call::of(words)], watched: Vec::new() };
+        let commands =
+            Commands { scope: scope.clone(), calls: vec![Call::of(words)], watched: Vec::new(), is_whole: true };
         match self.run(&Op::Commands(Box::new(commands))) {
             Outcome::Replies(replies) => replies.into_iter().next().expect("a reply"),
             other => panic!("{words:?}: {other:?}"),
@@ -290,14 +291,78 @@ fn what_is_watched_and_changed_undoes_the_rest() {
     world.call(&["SET", "sess:k", "1"]);
     let version = world.get("k").expect("an entry").index();
     let commands = |watched: u64| {
-        let watched = vec![(Bytes::from_static(b"sess:k"), watched), (Bytes::from_static(b"sess:none"), 0)];
+        let key = |db, raw, index| Watched { db, raw: Bytes::from_static(raw), index };
+        let watched = vec![key(0, b"sess:k", watched), key(0, b"sess:none", 0), key(1, b"sess:k", 0)];
         let calls = vec![Call::of(["INCR", "sess:k"]), Call::of(["GET", "sess:k"])];
-        Op::Commands(Box::new(Commands { scope: scope(false), calls, watched }))
+        Op::Commands(Box::new(Commands { scope: scope(false), calls, watched, is_whole: true }))
     };
     assert_eq!(world.run(&commands(version + 1)), Outcome::Aborted);
     let Outcome::Replies(replies) = world.run(&commands(version)) else { panic!("not done") };
     assert_eq!(replies[0], Reply::Int(2));
     assert!(matches!(&replies[1], Reply::Value(entry) if entry.value() == b"2"), "each sees what those before it did");
+}
+
+#[test]
+fn a_database_that_is_selected_among_others_holds_from_there_on() {
+    let world = World::new();
+    let words: [&[&str]; 4] = [&["SET", "sess:k", "0"], &["SELECT", "1"], &["SET", "sess:k", "1"], &["SELECT", "99"]];
+    let calls = words.iter().map(|words| Call::of(*words)).collect();
+    let commands = Commands { scope: scope(false), calls, watched: Vec::new(), is_whole: true };
+    assert_eq!(commands.claim(), Claim::Keys(vec![Key::of_app(1, b"sess:k"), Key::of_app(0, b"sess:k")]));
+    let Outcome::Replies(replies) = world.run(&Op::Commands(Box::new(commands))) else { panic!("not done") };
+    assert!(replies[..3].iter().all(|reply| *reply == Reply::OK) && replies[3].is_error(), "{replies:?}");
+    let held = |db| world.entries.get(&Key::of_app(db, b"sess:k")).map(|entry| entry.value().to_vec());
+    assert_eq!((held(0), held(1)), (Some(b"0".to_vec()), Some(b"1".to_vec())));
+}
+
+#[test]
+fn only_passport_says_for_an_app_who_is_signed_in() {
+    let world = World::new();
+    let may = scope(true);
+    world.call_as(&may, &["SET", "sess:a", &express(Some("ada"), "")]);
+    assert_eq!(world.user("a"), Some(("ada".into(), Proof::App)));
+    // what a visitor had stored, and the app saves along with the rest
+    for name in ["user_id", "_user_id", "_auth_user_id"] {
+        world.call_as(&may, &["SET", "sess:b", &format!(r#"{{"cookie":{{"path":"/"}},"{name}":"ada"}}"#)]);
+        assert_eq!(world.user("b"), Some(("ada".into(), Proof::Claim)), "{name}");
+    }
+}
+
+#[test]
+fn an_id_that_is_used_again_may_be_used_at_once_where_apps_do_that() {
+    let world = World::new();
+    let value = "user_id|s:3:\"ada\";";
+    world.call(&["SETEX", "sess:php", "600", value]);
+    assert_eq!(world.user("php"), Some(("ada".into(), Proof::Claim)));
+    world.call(&["DEL", "sess:php"]);
+    world.call(&["SETEX", "sess:php", "600", value]);
+    assert_eq!(world.call(&["EXISTS", "sess:php"]), Reply::Int(1));
+    // Express never does, whoever is signed in
+    let key = format!("sess:{SID}");
+    for value in [express(Some("ada"), ""), r#"{"beers":1,"cookie":{"path":"/"}}"#.to_owned()] {
+        world.call_as(&Scope { guard_ms: 0, ..scope(false) }, &["DEL", &key]);
+        world.call(&["SET", &key, &value, "EX", "600"]);
+        world.call(&["DEL", &key]);
+        world.call(&["SET", &key, &value, "EX", "600"]);
+        assert_eq!(world.call(&["EXISTS", &key]), Reply::Int(0), "{value}");
+        world.entries.remove(&Key::of_app(0, key.as_bytes()));
+    }
+}
+
+#[test]
+fn an_end_of_everything_buries_so_many_of_what_apps_claim_and_no_more() {
+    let world = World::new();
+    let calls: Vec<Call> =
+        (0..1_500).map(|n| Call::of(["SET", &format!("sess:{n}"), r#"{"user_id":"ada"}"#])).collect();
+    for calls in calls.chunks(100) {
+        let commands = Commands { scope: scope(false), calls: calls.to_vec(), watched: Vec::new(), is_whole: true };
+        world.run(&Op::Commands(Box::new(commands)));
+    }
+    let (change, outcome) = world.decide(&Op::EndUser(EndUser { user: "ada".into(), keep: None }));
+    assert_eq!((outcome, change.effects.len()), (Outcome::Ended(1_500), 1_001));
+    world.apply(&change);
+    let live = (0..1_500).filter(|n| world.call(&["EXISTS", &format!("sess:{n}")]) == Reply::Int(1)).count();
+    assert_eq!(live, 0);
 }
 
 #[test]

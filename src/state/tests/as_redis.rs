@@ -125,7 +125,7 @@ fn scope() -> Scope {
 fn ours(world: &World, case: &Case<'_>) -> Vec<String> {
     let calls = vec![Call::of(&case.words)];
     let (change, outcome) =
-        world.decide(&Op::Commands(Box::new(Commands { scope: scope(), calls, watched: Vec::new() })));
+        world.decide(&Op::Commands(Box::new(Commands { scope: scope(), calls, watched: Vec::new(), is_whole: true })));
     world.apply(&change);
     let Outcome::Replies(replies) = outcome else { panic!("{}: {outcome:?}", case.line) };
     let mut lines = vec![shown(&replies[0], case.sorts)];

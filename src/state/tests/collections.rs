@@ -9,7 +9,7 @@ use crate::state::{Commands, Reply, Scope, SessionEvent, Told, told};
 fn commands(calls: &[&[&str]]) -> Op {
     let scope = Scope { db: 0, app: None, sessions: "sess:".into(), guard_ms: 10_000 };
     let calls = calls.iter().map(|words| Call::of(*words)).collect();
-    Op::Commands(Box::new(Commands { scope, calls, watched: Vec::new() }))
+    Op::Commands(Box::new(Commands { scope, calls, watched: Vec::new(), is_whole: true }))
 }
 
 fn ask(world: &World, words: &[&str]) -> Reply {

@@ -2,12 +2,12 @@
 
 mod apps;
 mod as_redis;
+mod bounds;
 mod collections;
 mod decided;
 mod golden;
 mod histories;
 mod same;
-mod script_bounds;
 mod scripts;
 
 use bytes::Bytes;

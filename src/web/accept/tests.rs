@@ -1,7 +1,10 @@
 //! Real connections on loopback. Time is paused: it leaps to the next deadline when everybody waits.
 
 use bytes::Bytes;
-use http_body_util::Full;
+use futures_util::stream::{self, Stream, StreamExt as _};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper::body::Frame;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -9,7 +12,8 @@ use tokio::time::Instant;
 
 use super::*;
 
-/// A listener that answers every request with `hello`, `/slow` after a minute, `/panic` never.
+/// A listener that answers every request with `hello`, `/slow` after a minute, `/panic` never; `/dots` with a dot a
+/// minute, ten times, and `/flood` without end.
 struct Listening {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
@@ -31,10 +35,21 @@ async fn listening(limits: Limits) -> Listening {
                 "/panic" => panic!("on purpose"),
                 _ => {}
             }
-            Ok(Response::new(Full::new(Bytes::from_static(b"hello"))))
+            Ok(Response::new(match request.uri().path() {
+                "/dots" => streamed(stream::iter(0..10).then(|_| async {
+                    tokio::time::sleep(Duration::from_secs(60)).await;
+                    Bytes::from_static(b".")
+                })),
+                "/flood" => streamed(stream::repeat_with(|| Bytes::from_static(&[0; 1 << 16]))),
+                _ => Full::new(Bytes::from_static(b"hello")).boxed_unsync(),
+            }))
         })
     }));
     Listening { address, stop: Some(stop), task }
+}
+
+fn streamed(pieces: impl Stream<Item = Bytes> + Send + 'static) -> UnsyncBoxBody<Bytes, Infallible> {
+    StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece)))).boxed_unsync()
 }
 
 impl Listening {
@@ -129,6 +144,28 @@ async fn work_is_no_idleness() {
     let begun = Instant::now();
     answered(&mut stream, b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(about(begun.elapsed(), Duration::from_secs(60)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_work_until_its_end() {
+    let limits = Limits { idle: Duration::from_secs(5), head: Duration::from_secs(2), ..Limits::default() };
+    let listening = listening(limits).await;
+    let (seen, time) = closed_after(listening.connect().await, b"GET /dots HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(seen.matches("1\r\n.\r\n").count(), 10, "{seen}");
+    assert!(about(time, Duration::from_secs(10 * 60 + 5)), "{time:?}");
+}
+
+/// In real time: it is the system that counts.
+#[tokio::test]
+async fn whoever_takes_nothing_of_an_answer_gives_their_place_to_others() {
+    let limits = Limits { idle: Duration::from_secs(1), connections: 1, ..Limits::default() };
+    let listening = listening(limits).await;
+    let mut deaf = listening.connect().await;
+    deaf.write_all(b"GET /flood HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let mut next = listening.connect().await;
+    let answer = timeout(Duration::from_secs(20), answered(&mut next, GET)).await;
+    assert!(answer.expect("in time").starts_with("HTTP/1.1 200"));
+    drop(deaf);
 }
 
 #[tokio::test]

@@ -1,14 +1,12 @@
 //! Introspect: what an app is told about a token that it was shown (RFC 7662).
 
 use hyper::StatusCode;
-use hyper::header::{self, HeaderValue};
+use hyper::header;
 
 use super::body::{IntrospectBody, IntrospectedBody};
 use crate::error::{Error, Result};
 use crate::web::problem::ProblemBody;
 use crate::web::{Door, Problem, Reply, Request, credentials, reply};
-
-const CHALLENGE: HeaderValue = HeaderValue::from_static("Basic realm=\"sojourn\", charset=\"UTF-8\"");
 
 /// Whether a personal access token or the value of a session cookie is good, and whose it is (RFC 7662). For apps, by
 /// their name and password.
@@ -33,6 +31,6 @@ pub async fn introspect(door: &Door, request: &Request) -> Result<Reply> {
 
 fn unknown() -> Reply {
     let mut reply = Problem::new(StatusCode::UNAUTHORIZED, "The app's name or password is wrong.").to_json();
-    reply.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
+    reply.headers_mut().insert(header::WWW_AUTHENTICATE, credentials::BASIC);
     reply
 }

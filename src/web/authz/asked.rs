@@ -74,27 +74,30 @@ const UNSAID: &str = "The proxy does not say which request this is about. It is 
                       X-Forwarded-Method, -Proto, -Host and -Uri (Caddy, Traefik).";
 
 impl<'r> Asked<'r> {
-    /// What the headers say.
+    /// What the headers say. `own` is the host at which we are asked ourselves.
     ///
     /// # Errors
     /// What is unclear, as a sentence for whoever set the proxy up.
-    pub fn read(headers: &'r HeaderMap, dialect: Dialect) -> Result<Self, Unclear> {
+    pub fn read(headers: &'r HeaderMap, dialect: Dialect, own: &str) -> Result<Self, Unclear> {
         let url = once(headers, &ORIGINAL_URL)?.map(|url| split(url).ok_or_else(|| Unclear::odd(&ORIGINAL_URL)));
         let url = url.transpose()?;
-        let uri = agreed(
-            "the path",
-            [url.map(|url| url.uri), once(headers, &ORIGINAL_URI)?, once(headers, &FORWARDED_URI)?],
-            |a, b| a == b,
-        )?;
-        let host =
-            agreed("the host", [url.map(|url| url.host), single(headers, &FORWARDED_HOST)?, None], is_same_host)?;
-        // oauth2-proxy's users have nginx hand the original host on
-        let host = match (host, dialect) {
-            (None, Dialect::OAuth2) => once(headers, &header::HOST)?,
-            (host, _) => host,
+        let original_uri = once(headers, &ORIGINAL_URI)?;
+        let paths = [url.map(|url| url.uri), original_uri, once(headers, &FORWARDED_URI)?];
+        let uri = agreed("the path", paths, |a, b| a == b)?;
+        let forwarded_host = single(headers, &FORWARDED_HOST)?;
+        let in_nginxs_words = url.is_some() || original_uri.is_some();
+        // oauth2-proxy's users have nginx hand the original host on; Traefik sends us the name by which it asks
+        let is_ours = |host: &&str| !in_nginxs_words && forwarded_host.is_some() && is_same_host(host, own);
+        let handed_on = match dialect {
+            Dialect::OAuth2 => once(headers, &header::HOST)?.filter(|host| !is_ours(host)),
+            _ => None,
         };
-        let said = [single(headers, &ORIGINAL_METHOD)?, single(headers, &FORWARDED_METHOD)?, None];
-        let method = agreed("the method", said, |a, b| a == b)?;
+        let host = agreed("the host", [url.map(|url| url.host), forwarded_host, handed_on], is_same_host)?;
+        let original_method = single(headers, &ORIGINAL_METHOD)?;
+        let said = [original_method, single(headers, &FORWARDED_METHOD)?, None];
+        // nginx says nothing in X-Forwarded-Method: beside its own words that one is a client's
+        let is_proxys = |_: &&str| original_method.is_some() || !(in_nginxs_words || handed_on.is_some());
+        let method = agreed("the method", said, |a, b| a == b)?.filter(is_proxys);
         let told =
             single(headers, &FORWARDED_PROTO)?.map(|told| scheme(told).ok_or_else(|| Unclear::odd(&FORWARDED_PROTO)));
         let scheme = agreed("the scheme", [url.map(|url| url.scheme), told.transpose()?, None], |a, b| a == b)?;
@@ -185,8 +188,9 @@ mod tests {
 
     fn read_as(dialect: Dialect, lines: &[(&'static str, &str)]) -> Result<String, String> {
         let headers = headers(lines);
-        let asked = Asked::read(&headers, dialect).map_err(|unclear| unclear.why.into_owned())?;
-        Ok(format!("{} {}", asked.method.unwrap_or("-"), asked.url(&Settings::of("https://login.example.com"))))
+        let settings = Settings::of("https://login.example.com");
+        let asked = Asked::read(&headers, dialect, settings.host()).map_err(|unclear| unclear.why.into_owned())?;
+        Ok(format!("{} {}", asked.method.unwrap_or("-"), asked.url(&settings)))
     }
 
     const CADDY: [(&str, &str); 4] = [
@@ -203,7 +207,7 @@ mod tests {
         let url = ("x-original-url", "https://app.example.com/a?b=//c");
         assert_eq!(read(&[url, ("x-original-method", "POST")]), caddy);
         let uri = ("x-original-uri", "/a?b=//c");
-        assert_eq!(read(&[uri, CADDY[0], CADDY[1], CADDY[2]]), caddy);
+        assert_eq!(read(&[uri, ("x-original-method", "POST"), CADDY[1], CADDY[2]]), caddy);
         assert_eq!(read(&[url]), Ok("- https://app.example.com/a?b=//c".to_owned()));
         assert_eq!(read(&[("x-original-url", "http://a:80")]), Ok("- http://a:80/".to_owned()));
         assert_eq!(read(&[uri, CADDY[2]]), Ok("- https://app.example.com/a?b=//c".to_owned()));
@@ -215,6 +219,37 @@ mod tests {
             read_as(Dialect::OAuth2, &[uri, ("host", "a.example")]),
             Ok("- https://a.example/a?b=//c".to_owned())
         );
+    }
+
+    #[test]
+    fn a_host_that_was_handed_on_is_contradicted_by_no_other_header() {
+        let asked = |host, more: &[_]| read_as(Dialect::OAuth2, &[&[("host", host)], more].concat());
+        let app = Ok("POST https://app.example.com/a?b=//c".to_owned());
+        let unsaid = Ok("- https://app.example.com/a?b=//c".to_owned());
+        let (uri, path, method) = (("x-original-uri", "/a?b=//c"), CADDY[3], ("x-original-method", "POST"));
+        for words in [uri, path] {
+            assert!(asked("app.example.com", &[words, ("x-forwarded-host", "open.example")]).is_err(), "{words:?}");
+            assert_eq!(asked("app.example.com", &[words, method]), app);
+        }
+        let url = |host: &'static str| ("x-original-url", host);
+        assert!(asked("app.example.com", &[path, url("https://open.example/a?b=//c")]).is_err());
+        assert_eq!(asked("app.example.com", &[path, url("https://app.example.com/a?b=//c"), method]), app);
+        assert_eq!(asked("app.example.com", &CADDY), unsaid);
+        // a proxy that says everything itself may ask at our own address
+        assert_eq!(asked("login.example.com:443", &CADDY), app);
+        assert!(asked("127.0.0.1:3000", &CADDY).is_err());
+        assert!(asked("login.example.com", &[uri, CADDY[2]]).is_err());
+        assert_eq!(asked("login.example.com", &[uri]), Ok("- https://login.example.com/a?b=//c".to_owned()));
+    }
+
+    #[test]
+    fn beside_nginxs_own_words_a_forwarded_method_is_a_clients() {
+        let (uri, url) = (("x-original-uri", "/a?b=//c"), ("x-original-url", "https://app.example.com/a?b=//c"));
+        let unsaid = Ok("- https://app.example.com/a?b=//c".to_owned());
+        assert_eq!(read(&[url, CADDY[0]]), unsaid);
+        assert_eq!(read(&[uri, CADDY[0], CADDY[2]]), unsaid);
+        assert_eq!(read_as(Dialect::OAuth2, &[("host", "app.example.com"), CADDY[3], CADDY[0]]), unsaid);
+        assert!(read(&[url, ("x-original-method", "GET"), CADDY[0]]).is_err(), "both are said, and differ");
     }
 
     #[test]

@@ -118,7 +118,7 @@ async fn check(door: &Door, request: &Request, dialect: Dialect) -> Result<Reply
     if !forwarded::is_trusted(request.peer, &door.settings.trusted_proxies) {
         return Ok(stranger(door, request));
     }
-    let asked = match Asked::read(&request.headers, dialect) {
+    let asked = match Asked::read(&request.headers, dialect, door.settings.host()) {
         Ok(asked) => asked,
         Err(unclear) => {
             door.sightings.note_refused(request);

@@ -14,8 +14,8 @@ use crate::web::Request;
 pub use crate::limits::DOCTOR_MARK as MARK;
 
 /// How headers begin that speak of the original request, or of who somebody is.
-const TELLING: [&str; 7] =
-    ["x-forwarded", "x-original", "x-auth-request", "x-real-ip", "forwarded", "remote", "x-http-method"];
+const TELLING: [&str; 8] =
+    ["host", "x-forwarded", "x-original", "x-auth-request", "x-real-ip", "forwarded", "remote", "x-http-method"];
 /// Most headers of a request that are kept, and most characters of each.
 const HEADERS_MAX: usize = 32;
 const VALUE_MAX: usize = 256;

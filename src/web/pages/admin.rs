@@ -1,4 +1,5 @@
-//! Admin: who waits for approval, who has an account, what keeps things here. For admins who hold the second cookie.
+//! Admin: who waits for approval, who has an account, what keeps things here, which nodes there are. For admins who hold
+//! the second cookie. An account's id stands in a field of the form: one that was imported may be no part of a path.
 
 use hyper::StatusCode;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -9,7 +10,7 @@ use super::words::Moment;
 use super::{owner, render, sign_in_first};
 use crate::error::{Error, Result};
 use crate::identity::{Administered, AppView, User, Visitor};
-use crate::web::{Door, Reply, Request, reply};
+use crate::web::{ClusterNode, Door, Reply, Request, reply};
 
 const HERE: &str = "/admin";
 /// Accounts on one page.
@@ -35,17 +36,17 @@ pub async fn show(door: &Door, request: &Request) -> Result<Reply> {
     Ok(reply::html(StatusCode::OK, page.html(&Viewer::new(&visitor, &door.settings))?))
 }
 
-/// `POST /admin/users/{id}/approve`
+/// `POST /admin/users/approve`
 pub async fn approve(door: &Door, request: &Request) -> Result<Reply> {
     change(door, request, (Administered::Approve, "approve")).await
 }
 
-/// `POST /admin/users/{id}/disable`
+/// `POST /admin/users/disable`
 pub async fn disable(door: &Door, request: &Request) -> Result<Reply> {
     change(door, request, (Administered::Disable, "disable")).await
 }
 
-/// `POST /admin/users/{id}/enable`
+/// `POST /admin/users/enable`
 pub async fn enable(door: &Door, request: &Request) -> Result<Reply> {
     change(door, request, (Administered::Enable, "enable")).await
 }
@@ -57,7 +58,7 @@ async fn change(door: &Door, request: &Request, (what, did): (Administered, &str
         let part = utf8_percent_encode(form.text("q")?, NON_ALPHANUMERIC);
         reply::redirect(&format!("{HERE}?did={did}&q={part}"))
     };
-    match door.identity.administer(&visitor, request.param("id"), what).await {
+    match door.identity.administer(&visitor, form.text("id")?, what).await {
         Ok(()) => back(did),
         Err(Error::NotFound(_)) => back("gone"),
         Err(error) => Err(error),
@@ -79,12 +80,12 @@ pub struct Admin {
     /// Query of the page that follows.
     pub next: Option<String>,
     pub apps: Vec<App>,
+    pub nodes: Vec<ClusterNode>,
 }
 
 /// One account.
 #[derive(Debug, Clone, Serialize)]
 pub struct Person {
-    /// As it stands in an address of ours.
     id: String,
     email: String,
     name: String,
@@ -108,7 +109,7 @@ pub struct App {
 impl Person {
     pub fn of(user: &User, me: &str) -> Self {
         Self {
-            id: utf8_percent_encode(&user.id, NON_ALPHANUMERIC).to_string(),
+            id: user.id.clone(),
             email: user.email.clone(),
             name: format!("{} {}", user.first_name, user.last_name).trim().to_owned(),
             groups: user.groups.join(", "),
@@ -149,6 +150,7 @@ impl Admin {
             people: found.users.iter().map(|user| Person::of(user, &me)).collect(),
             next,
             apps: apps.into_iter().map(App::of).collect(),
+            nodes: door.cluster.nodes().await,
         })
     }
 

@@ -19,7 +19,7 @@ use super::{Refusal, Trouble, error, logout, refused};
 use crate::error::Error;
 use crate::identity::{LinkPurpose, Listed, User, Visitor};
 use crate::web::request::tests::{plain, with};
-use crate::web::{Door, Request, Settings};
+use crate::web::{ClusterNode, Door, Request, Settings};
 use made::{fresh, refused, tokens};
 
 mod made;
@@ -99,6 +99,15 @@ fn admin(text: &str) -> Admin {
         user("dan@example.com", &[], [false, true, true]),
     ];
     let app = App { name: "blog".to_owned(), prefix: text.to_owned(), may_sign_in: true };
+    let node = |role, applied: Option<u64>| ClusterNode {
+        id: "1234567890123456789".to_owned(),
+        role,
+        address: "node.department.example.com:3001".to_owned(),
+        is_this: role == "leader",
+        applied,
+        lag: applied.map(|applied| 1_234_567 - applied),
+        version: applied.map(|_| text.to_owned()),
+    };
     Admin {
         notice: Some("Approved. They get in from now on."),
         accounts: 1_204,
@@ -109,6 +118,7 @@ fn admin(text: &str) -> Admin {
         people: people.iter().map(|user| Person::of(user, "u-ada@example.com")).collect(),
         next: Some("?q=a&after=b".to_owned()),
         apps: vec![app],
+        nodes: vec![node("leader", Some(1_234_567)), node("voter", Some(1_234_560)), node("learner", None)],
     }
 }
 
@@ -421,7 +431,7 @@ fn pages_to_look_at() {
 #[tokio::test]
 async fn an_account_that_was_made_is_told_even_when_no_session_begins() {
     let (room, log) = crate::identity::Identity::alone();
-    let door = Door::new(Arc::new(room), Settings::of("http://localhost:3000"));
+    let door = Door::over(room, "http://localhost:3000");
     log.refuse(|op| matches!(op, crate::state::Op::Begin(_)));
     let fields = "email=ada%40example.com&password=correct+horse+battery&first_name=A&last_name=B&next=%2Faccount";
     let request = with(plain(), header::CONTENT_TYPE, "application/x-www-form-urlencoded");

@@ -27,6 +27,9 @@ fn a_late_save_revives_an_ended_session_on_redis_and_none_here() {
     for server in [Server::one(), Server::three()] {
         assert_eq!(outcomes(&server), vec!["dead"; 2 * STORES.len()]);
     }
+    // it is the guard that does it
+    let unguarded = Server::three_with(&[("SOJOURN_REDIS_DELETE_GUARD", "0s")]);
+    assert_eq!(outcomes(&unguarded), vec!["revived"; 2 * STORES.len()]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

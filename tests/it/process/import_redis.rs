@@ -74,9 +74,9 @@ impl Drop for Redis {
     }
 }
 
-/// Asks the node to write one key.
+/// Asks the node to write one key, or to remove it.
 fn write(place: &Place, (db, key): (u8, &str), text: &str, over: Over) -> Copied {
-    let holds = Held::Text(Raw(text.as_bytes().to_vec()));
+    let holds = if text.is_empty() { Held::Nothing } else { Held::Text(Raw(text.as_bytes().to_vec())) };
     // what is only looked at is to live no longer for it
     let ttl_ms = Some(if over == Over::Anything { 60_000 } else { 1 });
     let key = CopiedKey { key: Raw(key.as_bytes().to_vec()), holds, ttl_ms, over };
@@ -168,6 +168,12 @@ fn a_following_import_copies_what_changes_and_undoes_nothing_that_apps_did_here(
         redis.run(&["SET sess:a 2 EX 600", "SET sess:b 2 EX 600", "DEL sess:c", "SET sess:d 1 EX 600"]);
         eventually("changes arrive", || holds(&place, (0, "sess:a"), "2") && holds(&place, (0, "sess:d"), "1"));
         eventually("what ended there ends here", || !holds(&place, (0, "sess:c"), "1"));
+        // what ended here is somebody else's affair from then on
+        assert!(matches!(write(&place, (0, "sess:b"), "", Over::Anything), Copied::Written { .. }));
+        redis.run(&["SET sess:b 3 EX 600"]);
+        redis.run(&["SET sess:d 2 EX 600"]);
+        eventually("later changes arrive", || holds(&place, (0, "sess:d"), "2"));
+        assert!(!holds(&place, (0, "sess:b"), "3"));
         let pid = Pid::from_raw(i32::try_from(follow.id()).expect("a pid")).expect("a pid");
         kill_process(pid, Signal::INT).expect("it runs still");
         let status = follow.wait().expect("it ends");
@@ -175,7 +181,7 @@ fn a_following_import_copies_what_changes_and_undoes_nothing_that_apps_did_here(
         std::io::Read::read_to_string(&mut follow.stdout.take().expect("is piped"), &mut out).expect("text");
         assert!(status.success(), "{out}");
         let told = sum(&out);
-        assert_eq!((&told["copied"], &told["gone"], &told["kept"]), (&json!(5), &json!(1), &json!(1)));
+        assert_eq!((&told["copied"], &told["gone"], &told["kept"]), (&json!(6), &json!(1), &json!(1)));
         node.stop();
     }
 }

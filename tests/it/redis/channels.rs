@@ -38,6 +38,9 @@ async fn keyspace_events_are_told_once_somebody_wants_them() {
     other.say("SET a 1").await;
     assert_eq!(other.say("DEL a").await, ":1");
     assert_eq!(listener.reply().await, "[$message, $__keyevent@0__:del, $a]");
+    assert_eq!(other.say("SET b 1 PX 60000").await, "+OK");
+    cluster.pass(60_000);
+    assert_eq!(listener.reply().await, "[$message, $__keyevent@0__:expired, $b]");
 }
 
 #[tokio::test]

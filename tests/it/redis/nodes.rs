@@ -49,6 +49,31 @@ async fn a_lock_is_held_by_one_whoever_leads() {
 }
 
 #[tokio::test]
+async fn large_answers_of_one_client_cost_no_other_theirs() {
+    let cluster = three().await;
+    let follower = &cluster.nodes[(cluster.leader().await + 1) % 3];
+    let (mut large, mut small) = (talk(follower).await, talk(follower).await);
+    let value = "x".repeat(1_000_000);
+    assert_eq!(large.ask(&["SET", "big", &value]).await, "+OK");
+    // reads between writes are the leader's to answer
+    let mut lines = vec!["SET n 1"];
+    lines.extend(["GET big"; 100]);
+    lines.extend(["SET n 2", "SETRANGE big 0 y"]);
+    let others = async {
+        for n in 0..100 {
+            assert_eq!(small.say(&format!("SET mine {n}")).await, "+OK");
+        }
+    };
+    let (told, ()) = tokio::join!(large.pipeline(&lines), others);
+    assert_eq!((told.len(), told[0].as_str(), told[101].as_str(), told[102].as_str()), (103, "+OK", "+OK", ":1000000"));
+    assert!(told[1..101].iter().all(|reply| reply.len() == value.len() + 1));
+    // more than one record may hold, in one pipeline: it is written in several
+    let lines: Vec<String> = (0..60).map(|n| format!("SETRANGE k{n} 999999 x")).collect();
+    let told = large.pipeline(&lines.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    assert!(told.iter().all(|reply| reply == ":1000000"), "{told:?}");
+}
+
+#[tokio::test]
 async fn local_reads_are_answered_too() {
     let cluster = Cluster::with(3, &[("redis.listen", "127.0.0.1:0"), ("redis.reads", "local")]).await;
     let mut one = talk(&cluster.nodes[0]).await;

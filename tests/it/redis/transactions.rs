@@ -47,6 +47,58 @@ async fn whoever_watches_sees_a_change_through_another_node() {
 }
 
 #[tokio::test]
+async fn a_transaction_may_select_and_what_is_watched_is_of_its_database() {
+    let node = open().await;
+    let mut client = talk(&node).await;
+    let told = client.pipeline(&["MULTI", "SET k 0", "SELECT 1", "SET k 1", "SELECT 77", "EXEC", "GET k"]).await;
+    assert_eq!(told[5], "[+OK, +OK, +OK, -ERR DB index is out of range]");
+    assert_eq!(told[6], "$1", "what was selected stays so");
+    assert_eq!(client.pipeline(&["SELECT 0", "GET k"]).await[1], "$0");
+    let mut other = talk(&node).await;
+    let told = client.pipeline(&["WATCH k", "SELECT 1", "WATCH k", "MULTI", "EXEC"]).await;
+    assert_eq!(told[4], "[]", "nothing has changed");
+    client.pipeline(&["SELECT 0", "WATCH k", "SELECT 1"]).await;
+    assert_eq!(other.say("SET k changed").await, "+OK");
+    assert_eq!(client.pipeline(&["MULTI", "GET k", "EXEC"]).await[2], "_");
+}
+
+#[tokio::test]
+async fn a_script_that_nobody_knows_does_nothing_in_a_transaction_either() {
+    let node = open().await;
+    let mut client = talk(&node).await;
+    client.say("MULTI").await;
+    assert_eq!(client.ask(&["EVALSHA", "return redis.call('SET', KEYS[1], 'x')", "1", "k"]).await, "+QUEUED");
+    client.say("SET other 1").await;
+    assert_eq!(client.say("EXEC").await, "[-NOSCRIPT No matching script. Please use EVAL., +OK]");
+    assert_eq!(client.say("EXISTS k").await, ":0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_sees_half_of_a_step() {
+    let node = open().await;
+    let (mut writer, mut reader) = (talk(&node).await, talk(&node).await);
+    let all = |n: usize| (0..500).fold("MSET".to_owned(), |line, key| format!("{line} k{key} {n}"));
+    writer.say(&all(0)).await;
+    let writes = async {
+        for n in 1..=100 {
+            assert_eq!(writer.say(&all(n)).await, "+OK");
+        }
+    };
+    let reads = async {
+        loop {
+            let told = reader.say("MGET k0 k499").await;
+            let (first, last) = told.trim_matches(['[', ']']).split_once(", ").expect("two values");
+            assert_eq!(first, last);
+        }
+    };
+    // whoever reads never ends
+    tokio::select! {
+        () = writes => {}
+        () = reads => {}
+    }
+}
+
+#[tokio::test]
 async fn counting_in_transactions_loses_nothing() {
     let cluster = three().await;
     let mut counted = 0;

@@ -23,7 +23,7 @@ use super::keyspace::Keyspace;
 use super::number::parse_int;
 use super::reply::{Answered, Reply, wrong};
 use super::table::{self, Access, Keys};
-use crate::limits::{SCRIPT_MEMORY_MAX, SCRIPT_STEPS_MAX, SCRIPT_WRITES_MAX};
+use crate::limits::{SCRIPT_MEMORY_MAX, SCRIPT_STEPS_MAX};
 use work::Work;
 
 /// Instructions between two looks at what is left.
@@ -196,11 +196,11 @@ impl Script<'_> {
             Err(error) => return Ok(error),
         };
         work.go_on(steps(keyspace, &call)).map_err(spent)?;
-        Ok(self.refusal(keyspace, &call).unwrap_or_else(|| keyspace.run(&call)))
+        Ok(self.refusal(&call).unwrap_or_else(|| keyspace.run(&call)))
     }
 
     /// Why a script may not do this.
-    fn refusal(&self, keyspace: &Keyspace<'_, '_>, call: &[Bytes]) -> Option<Reply> {
+    fn refusal(&self, call: &[Bytes]) -> Option<Reply> {
         let lower = call[0].to_ascii_lowercase();
         if NOT_FOR_SCRIPTS.contains(&lower.as_slice()) {
             return Some(Reply::err("ERR This Redis command is not allowed from script"));
@@ -214,11 +214,7 @@ impl Script<'_> {
         if spec.access == Access::Read {
             return None;
         }
-        if self.access == Access::Read {
-            return Some(Reply::err("ERR Write commands are not allowed from read-only scripts."));
-        }
-        let is_too_much = keyspace.weight() > SCRIPT_WRITES_MAX;
-        is_too_much.then(|| Reply::err("ERR Script writes too much to be written in one step"))
+        (self.access == Access::Read).then(|| Reply::err("ERR Write commands are not allowed from read-only scripts."))
     }
 }
 

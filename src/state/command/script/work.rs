@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use crate::limits::{SCRIPT_STEPS_MAX, SCRIPT_TIME_MAX};
+use crate::limits::{SCRIPT_STEPS_MAX, STEP_TIME_MAX};
 use crate::state::view::Stopwatch;
 
 /// What is left of a script's steps and time. A step is about an instruction of Lua's.
@@ -18,8 +18,8 @@ pub(super) struct Work {
 pub(super) struct Spent;
 
 impl Work {
-    pub fn new(stopwatch: Option<Stopwatch>) -> Self {
-        let begun = stopwatch.as_ref().map_or(Duration::ZERO, |stopwatch| stopwatch());
+    /// All of a script's steps; of its time what was not taken since the stopwatch said `begun`.
+    pub fn new((stopwatch, begun): (Option<Stopwatch>, Duration)) -> Self {
         Self { left: Cell::new(SCRIPT_STEPS_MAX), stopwatch, begun }
     }
 
@@ -38,7 +38,7 @@ impl Work {
     /// # Errors
     /// When nothing is left, or it took too long.
     pub fn go_on(&self, steps: u64) -> Result<(), Spent> {
-        if self.stopwatch.as_ref().is_some_and(|stopwatch| stopwatch() - self.begun > SCRIPT_TIME_MAX) {
+        if self.stopwatch.as_ref().is_some_and(|stopwatch| stopwatch() - self.begun > STEP_TIME_MAX) {
             self.left.set(0);
         }
         self.spend(steps)

@@ -35,6 +35,7 @@ impl Front {
                 ("127.0.0.1:3000", node),
                 ("127.0.0.1:9000", service),
                 ("127.0.0.1:8081", &listen),
+                ("server_name app.example.com", "server_name app.example.com 127.0.0.1 localhost"),
                 ("/tmp/sojourn-nginx-auth", &place),
             ],
         );
@@ -50,12 +51,14 @@ impl Front {
         let listen = free_address();
         let node = node.url.trim_start_matches("http://");
         let (_, port) = listen.split_once(':').expect("it has a port");
+        let hosts =
+            ["app.example.com", "127.0.0.1", "localhost"].map(|host| format!("http://{host}:{port}")).join(", ");
         let config = set(
             include_str!("../../../../cluster/examples/Caddyfile"),
             &[
                 ("127.0.0.1:3000", node),
                 ("127.0.0.1:9000", service),
-                ("app.example.com {\n", &format!("http://:{port} {{\n\tbind 127.0.0.1\n")),
+                ("app.example.com {\n", &format!("{hosts} {{\n\tbind 127.0.0.1\n")),
             ],
         );
         let file = dir.path().join("Caddyfile");
