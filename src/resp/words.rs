@@ -1,6 +1,8 @@
 //! Words: the commands that concern a connection or the server, and no key; by name, with how many words they have and
 //! when they may be said. What runs them is in `commands`.
 
+use crate::keyspace::Names;
+
 /// A command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Word {
@@ -108,16 +110,10 @@ pub static WORDS: &[Word] = &[
     word("watch", -2, What::Watch, When::AtOnce),
 ];
 
-/// Longest name.
-const NAME_MAX: usize = 12;
-
 /// The command of this name, in any letter case.
 pub fn find(name: &[u8]) -> Option<&'static Word> {
-    let mut lower = [0; NAME_MAX];
-    let lower = lower.get_mut(..name.len())?;
-    lower.copy_from_slice(name);
-    lower.make_ascii_lowercase();
-    WORDS.binary_search_by(|word| word.name.as_bytes().cmp(lower)).ok().map(|at| &WORDS[at])
+    static NAMES: Names<Word> = Names::of(WORDS, |word| word.name);
+    NAMES.find(name)
 }
 
 impl Word {

@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::names::Names;
 use super::number::parse_int;
 use super::{Answered, Keyspace, Reply, hash, keys, score_range, script, set, sorted_set, strings};
 
@@ -207,16 +208,10 @@ static COMMANDS: &[Spec] = &[
     read("zscore", 3, Keys::At(1), sorted_set::zscore),
 ];
 
-/// Longest name of a command.
-const NAME_MAX: usize = 24;
-
 /// The command of this name, in any letter case.
 pub fn find(name: &[u8]) -> Option<&'static Spec> {
-    let mut lower = [0; NAME_MAX];
-    let lower = lower.get_mut(..name.len())?;
-    lower.copy_from_slice(name);
-    lower.make_ascii_lowercase();
-    COMMANDS.binary_search_by(|spec| spec.name.as_bytes().cmp(lower)).ok().map(|at| &COMMANDS[at])
+    static NAMES: Names<Spec> = Names::of(COMMANDS, |spec| spec.name);
+    NAMES.find(name)
 }
 
 /// All commands.
@@ -247,7 +242,6 @@ mod tests {
         assert!(COMMANDS.is_sorted_by(|a, b| a.name < b.name));
         for spec in COMMANDS {
             assert!(find(spec.name.to_uppercase().as_bytes()).is_some_and(|found| found.name == spec.name));
-            assert!(spec.name.len() <= NAME_MAX);
         }
         assert!(find(b"").is_none() && find(b"gett").is_none() && find(&[b'x'; 300]).is_none());
     }
