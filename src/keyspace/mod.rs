@@ -126,7 +126,10 @@ impl Keyspace {
     }
 
     /// Sees to it that everything acknowledged so far is here.
-    async fn freshen(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// `NotDone` when nobody can tell.
+    pub async fn freshen(&self) -> Result<()> {
         if self.is_current() { Ok(()) } else { self.log.refresh().await }
     }
 

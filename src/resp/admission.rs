@@ -9,7 +9,7 @@ use super::conversation::{Conversation, Who};
 use super::write::Proto;
 use super::{VERSION, commands};
 use crate::identity::apps;
-use crate::keyspace::{Reply, parse_int, wrong};
+use crate::keyspace::{Reply, parse_int, refusal, wrong};
 
 /// The user who sees everything.
 const DEFAULT: &[u8] = b"default";
@@ -38,8 +38,11 @@ impl Conversation {
     async fn prove(&mut self, name: &[u8], password: &[u8]) -> Result<(), Reply> {
         if name != DEFAULT {
             let seen = self.door.identity.apps_changed();
-            let app = std::str::from_utf8(name).ok().and_then(|name| self.door.identity.app(name, password));
-            let Some(app) = app else { return Err(self.wrong_password()) };
+            let app = match std::str::from_utf8(name) {
+                Ok(name) => self.door.identity.sure_app(name, password).await,
+                Err(_) => Ok(None),
+            };
+            let Some(app) = app.map_err(|error| refusal(&error))? else { return Err(self.wrong_password()) };
             self.who = Who::App { digest: apps::digest(password), seen };
             (self.scope.app, self.scope.db) = (Some(app), self.scope.db);
             self.subscriber = None;

@@ -11,6 +11,10 @@ use crate::limits;
 
 impl Conversation {
     pub(super) async fn config(&mut self, args: &[Bytes]) -> Reply {
+        // what was set through another node counts here, too
+        if let Err(error) = self.door.keyspace.freshen().await {
+            return self.refused(&error);
+        }
         match (args[0].to_ascii_lowercase().as_slice(), &args[1..]) {
             (b"get", patterns @ [_, ..]) => self.config_get(patterns),
             (b"set", pairs @ [_, _, ..]) if pairs.len().is_multiple_of(2) => self.config_set(pairs).await,

@@ -125,3 +125,22 @@ async fn an_app_may_prove_itself_where_nobody_must() {
     assert!(app.ask(&["HELLO", "3", "AUTH", "blog", &password]).await.starts_with("{$server"));
     assert!(app.say("GET shop:1").await.starts_with("-NOPERM"));
 }
+
+#[tokio::test]
+async fn what_was_just_said_of_apps_and_events_counts_on_any_node() {
+    let cluster = three().await;
+    let mut clients = Vec::new();
+    for node in &cluster.nodes {
+        clients.push((talk(node).await, talk(node).await));
+    }
+    for n in 0..60 {
+        let (here, there) = (n % 3, (n + 1) % 3);
+        let events = ["Kg", "$E"][n % 2];
+        assert_eq!(clients[here].0.say(&format!("CONFIG SET notify-keyspace-events {events}")).await, "+OK");
+        let told = clients[there].0.say("CONFIG GET notify-keyspace-events").await;
+        assert_eq!(told, ["[$notify-keyspace-events, $gK]", "[$notify-keyspace-events, $$E]"][n % 2]);
+        let name = format!("app{n}");
+        let password = add(&cluster.nodes[here], &name, &format!("{name}:")).await;
+        assert_eq!(clients[there].1.ask(&["AUTH", &name, &password]).await, "+OK", "{n}");
+    }
+}
