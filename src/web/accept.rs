@@ -101,6 +101,9 @@ pub fn tls(cert: &Path, key: &Path) -> Result<TlsAcceptor> {
     listen::tls(cert, key, &[b"h2", b"http/1.1"])
 }
 
+/// How long before an idle connection is closed it is looked whether a request has come.
+const LAST_LOOK: Duration = Duration::from_millis(5);
+
 /// Accepts until `stop` is ready, then lets what runs finish, for as long as the limits say.
 ///
 /// `make` is asked for one service a connection. It must not panic: what panics inside kills its own connection alone,
@@ -291,6 +294,8 @@ async fn converse<IO, S, B>(
     let stopped = async {
         // an error: the sender is gone, which is the signal
         while stopped.changed().await.is_ok() {}
+        // so that it is known here what has arrived by now
+        tokio::time::sleep(LAST_LOOK).await;
     };
     let mut stopped = pin!(stopped);
     let (mut listens, mut leaves) = (false, false);
@@ -300,6 +305,11 @@ async fn converse<IO, S, B>(
             listens = true;
             if stopped.as_mut().poll(cx).is_ready() {
                 leaves = true;
+                // a request that has come is still taken: an idle connection is closed, and a close on unread bytes is
+                // a reset
+                if connection.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(());
+                }
                 connection.as_mut().graceful_shutdown();
             }
         }

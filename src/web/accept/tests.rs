@@ -169,6 +169,19 @@ async fn whoever_takes_nothing_of_an_answer_gives_their_place_to_others() {
 }
 
 #[tokio::test]
+async fn a_request_that_comes_as_everything_stops_is_answered() {
+    let mut listening = listening(Limits::default()).await;
+    let mut stream = listening.connect().await;
+    assert!(answered(&mut stream, GET).await.starts_with("HTTP/1.1 200"));
+    // in one go: nobody else runs in between
+    stream.write_all(GET).await.unwrap();
+    listening.stop.take().unwrap().send(()).unwrap();
+    let mut seen = Vec::new();
+    stream.read_to_end(&mut seen).await.expect("it is no reset");
+    assert!(String::from_utf8_lossy(&seen).starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
 async fn a_head_that_is_too_long_is_refused() {
     let listening = listening(Limits::default()).await;
     let long = format!("GET / HTTP/1.1\r\nHost: a\r\nx: {}\r\n\r\n", "a".repeat(crate::limits::HEADER_BYTES_MAX));
