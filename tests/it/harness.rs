@@ -1,6 +1,8 @@
 //! Harness: real nodes in this process, and the people and services that talk to them.
 
-use std::net::IpAddr;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -141,7 +143,7 @@ impl Node {
     }
 
     /// Where its Redis door is.
-    pub fn redis(&self) -> std::net::SocketAddr {
+    pub fn redis(&self) -> SocketAddr {
         self.running.as_ref().and_then(|node| node.redis).expect("the Redis door is open")
     }
 
@@ -287,8 +289,20 @@ impl Cluster {
 
 /// Settings with a peer port that stays the same over restarts.
 fn placed(settings: &[(&'static str, String)]) -> Vec<(&'static str, String)> {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
-    settings.iter().cloned().chain([("cluster.listen", free.to_string())]).collect()
+    settings.iter().cloned().chain([("cluster.listen", free_address().to_string())]).collect()
+}
+
+/// A port that nobody has. It lies below those that the system gives out: any connection may get one of these before
+/// it is listened on.
+pub fn free_address() -> SocketAddr {
+    loop {
+        // every one of these is seeded anew
+        let chance = RandomState::new().build_hasher().finish();
+        let port = 10_000 + (chance % 20_000) as u16;
+        if let Ok(free) = TcpListener::bind(("127.0.0.1", port)).and_then(|free| free.local_addr()) {
+            return free;
+        }
+    }
 }
 
 impl Node {

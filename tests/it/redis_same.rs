@@ -26,7 +26,7 @@ struct Server {
 impl Server {
     async fn start() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port");
+        let free = crate::harness::free_address();
         let process = Command::new("redis-server")
             .args(["--port", &free.port().to_string(), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"])
             .current_dir(dir.path())

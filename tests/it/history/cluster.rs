@@ -1,6 +1,5 @@
 //! Cluster: the processes, what lies between them, and who of them runs.
 
-use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +13,7 @@ use tempfile::TempDir;
 
 use super::net::{Net, SLOTS};
 use super::node::{self, Process, Spec};
+use crate::harness::free_address;
 
 /// How many nodes vote while nothing changes.
 pub const VOTERS: usize = 3;
@@ -46,7 +46,7 @@ impl Cluster {
         let net = Arc::new(Net::default());
         let (mut slots, mut urls) = (Vec::new(), Vec::new());
         for at in 0..SLOTS {
-            let (web, listen) = (free(), free());
+            let (web, listen) = (free_address(), free_address());
             let advertise = net.open(at, listen).await;
             urls.push(format!("http://{web}"));
             let spec = Spec {
@@ -246,8 +246,4 @@ impl Cluster {
 
 async fn is_ready(http: &reqwest::Client, url: &str) -> bool {
     http.get(format!("{url}/readyz")).send().await.is_ok_and(|answer| answer.status().is_success())
-}
-
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port")
 }

@@ -1,6 +1,5 @@
 //! Cluster: three processes that were joined by a token from the command line, and what happens when one is killed.
 
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
@@ -12,7 +11,7 @@ use crate::program::{PATIENCE, Place, Program, Starting};
 
 /// An address where nothing listens.
 pub fn free_address() -> String {
-    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").to_string()
+    crate::harness::free_address().to_string()
 }
 
 /// A place whose peer port stays the same over restarts.
