@@ -124,8 +124,8 @@ type Ears = HashMap<u64, Arc<Ear>>;
 
 /// How many of them are of an app, or of none.
 fn count(app: Option<&AppScope>, ears: Option<&Ears>) -> usize {
-    let name = |app: &AppScope| app.name.clone();
-    let is_theirs = |ear: &&Arc<Ear>| ear.app.as_ref().map(name) == app.map(name);
+    let name = app.map(|app| &app.name);
+    let is_theirs = |ear: &&Arc<Ear>| ear.app.as_ref().map(|app| &app.name) == name;
     ears.map_or(0, |ears| ears.values().filter(is_theirs).count())
 }
 

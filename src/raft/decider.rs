@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::Raft;
-use super::grants::{Held, grant};
+use super::grants::{BATCH_MAX, Held, grant};
 use super::logtime::LogTime;
 use super::store::change_weight;
 use super::types::{Applied, TypeConfig};
@@ -32,8 +32,6 @@ use crate::state::{Entries, Key, Op, Outcome, Record, State, View};
 
 /// Ops that may wait to be decided.
 pub const QUEUE_MAX: usize = 8_192;
-/// Ops that are decided into one record.
-pub const BATCH_MAX: usize = 512;
 /// Bytes that one record holds, about, and how long deciding it takes: it ends with the Op that reaches either. A record
 /// must fit well into what a frame may decode to, and into memory as often as there are flights.
 const RECORD_BYTES: usize = 4 << 20;
@@ -258,7 +256,7 @@ impl Decider {
         }
         let generation = self.state.generation();
         let stamp = self.time.stamp();
-        let mut granted = grant(waiting, held, |op| claim(op, &generation.entries, stamp)).into_iter();
+        let mut granted = grant(waiting, held, |job: &Job| claim(&job.op, &generation.entries, stamp)).into_iter();
         let begun = Instant::now();
         let view = View::new(&generation.entries, stamp).timed(Arc::new(move || begun.elapsed()));
         let mut view = view.beside(self.flying as u64);
@@ -270,10 +268,8 @@ impl Decider {
             if weight > CHANGE_MAX {
                 job.refuse(Error::NotDone("it is too much for one step".into()));
                 // what it would have done is in the view: the others are decided anew, at once
-                granted
-                    .map(|(job, _)| job)
-                    .chain(jobs.into_iter().map(|(job, _)| job))
-                    .for_each(|job| waiting.push_front(job));
+                let others = jobs.into_iter().map(|(job, _)| job).chain(granted.map(|(job, _)| job));
+                others.rev().for_each(|job| waiting.push_front(job));
                 self.rests_until = Some(Instant::now());
                 return None;
             }

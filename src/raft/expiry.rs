@@ -13,8 +13,8 @@ use crate::state::{Key, Op, told};
 
 /// How often it is looked what has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Most ends in one record.
-const LOT_MAX: usize = 512;
+/// Most ends in one record: their keys may be as long as keys can be.
+const LOT_MAX: usize = 256;
 
 /// Looks as long as there is a log.
 pub async fn keep_expiring(log: Weak<RaftLog>) {

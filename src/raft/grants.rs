@@ -2,9 +2,11 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use super::decider::{BATCH_MAX, Job};
+use crate::state::Key;
 use crate::state::command::Claim;
-use crate::state::{Key, Op};
+
+/// Ops that are decided into one record.
+pub const BATCH_MAX: usize = 512;
 
 /// What is held while it is on its way.
 #[derive(Default)]
@@ -43,13 +45,13 @@ impl Held {
 
 /// Takes from `waiting`, in order, the jobs whose keys are all free; a job that must wait makes those behind it that
 /// want one of its keys wait too. Answers each with what it claims. Whoever claims everything departs alone.
-pub fn grant(waiting: &mut VecDeque<Job>, held: &Held, claim: impl Fn(&Op) -> Claim) -> Vec<(Job, Claim)> {
-    let mut granted: Vec<(Job, Claim)> = Vec::new();
+pub fn grant<J>(waiting: &mut VecDeque<J>, held: &Held, claim: impl Fn(&J) -> Claim) -> Vec<(J, Claim)> {
+    let mut granted: Vec<(J, Claim)> = Vec::new();
     let mut wanted = Held::default();
     let mut is_alone = false;
     for _ in 0..waiting.len() {
         let Some(job) = waiting.pop_front() else { break };
-        let claim = claim(job.op());
+        let claim = claim(&job);
         let has_room = granted.len() < BATCH_MAX && (claim != Claim::Everything || granted.is_empty());
         if !is_alone && has_room && held.is_free(&claim) && wanted.is_free(&claim) {
             is_alone = claim == Claim::Everything;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
@@ -13,6 +14,10 @@ use tokio::sync::watch;
 use super::Raft;
 use super::peers::keys::PublicKey;
 use super::types::{Member, NodeId, StoredMembership};
+
+/// How long a member is looked for where it said that it is: it says so once a second for as long as the log says
+/// something else, and may go back to where it was.
+const HEARD_FOR: Duration = Duration::from_secs(10);
 
 /// What is known of the membership.
 #[derive(Debug, Default)]
@@ -26,7 +31,7 @@ struct Seen {
 pub struct Members {
     seen: ArcSwap<Seen>,
     /// See [`Members::hear`].
-    heard: Mutex<HashMap<NodeId, String>>,
+    heard: Mutex<HashMap<NodeId, (String, Instant)>>,
     /// Whether this node has not heard lately how far the log is: then it may not know who belongs here.
     is_lost: AtomicBool,
     changes: watch::Sender<()>,
@@ -73,7 +78,7 @@ impl Members {
         let members: HashMap<NodeId, Member> = stored.nodes().map(|(id, member)| (*id, member.clone())).collect();
         let key = |(id, member): (&NodeId, &Member)| member.key.as_slice().try_into().ok().map(|key| (key, *id));
         let ids = members.iter().filter_map(key).collect();
-        self.heard.lock().retain(|id, address| members.get(id).is_some_and(|member| member.address != *address));
+        self.heard.lock().retain(|id, (address, _)| members.get(id).is_some_and(|member| member.address != *address));
         self.seen.store(Arc::new(Seen { ids, voters: stored.voter_ids().collect(), members }));
         self.changes.send_replace(());
     }
@@ -91,7 +96,7 @@ impl Members {
     /// A member, where it answers now.
     pub fn reach(&self, id: NodeId) -> Option<Member> {
         let member = self.get(id)?;
-        let heard = self.heard.lock().get(&id).cloned();
+        let heard = self.heard.lock().get(&id).filter(|(_, at)| at.elapsed() < HEARD_FOR).map(|(said, _)| said.clone());
         Some(Member { address: heard.unwrap_or_else(|| member.address.clone()), ..member })
     }
 
@@ -99,7 +104,7 @@ impl Members {
     /// is spoken to there meanwhile, and proves by its key that it is the one.
     pub fn hear(&self, id: NodeId, address: &str) {
         if self.get(id).is_some_and(|member| member.address != address) {
-            self.heard.lock().insert(id, address.to_owned());
+            self.heard.lock().insert(id, (address.to_owned(), Instant::now()));
         }
     }
 

@@ -36,7 +36,7 @@ struct Held {
 }
 
 /// What a connection holds until it is known who it is.
-pub struct Stranger {
+struct Stranger {
     _room: OwnedSemaphorePermit,
     _place: Place,
 }

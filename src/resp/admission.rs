@@ -44,7 +44,7 @@ impl Conversation {
             };
             let Some(app) = app.map_err(|error| refusal(&error))? else { return Err(self.wrong_password()) };
             self.who = Who::App { digest: apps::digest(password), seen };
-            (self.scope.app, self.scope.db) = (Some(app), self.scope.db);
+            self.scope.app = Some(app);
             self.subscriber = None;
             return Ok(());
         }

@@ -13,7 +13,6 @@ use bytes::{BufMut as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::accept::Stranger;
 use super::clients::Card;
 use super::conversation::Conversation;
 use super::frame::{Frames, Wrong};
@@ -58,8 +57,8 @@ enum Event {
     TooLate,
 }
 
-/// Talks with a client until either side ends it.
-pub async fn converse<S>(stream: S, door: Arc<Door>, card: Arc<Card>, place: Stranger)
+/// Talks with a client until either side ends it; gives its `place` back once it is known who it is.
+pub async fn converse<S, P>(stream: S, door: Arc<Door>, card: Arc<Card>, place: P)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

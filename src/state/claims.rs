@@ -76,8 +76,8 @@ fn in_json(value: &[u8]) -> Option<(String, bool)> {
     if let Some(user) = shape.passport.and_then(|passport| passport.user).and_then(Id::text) {
         return Some((user, true));
     }
-    let others = [shape.django, shape.flask, shape.user_id].into_iter().flatten();
-    others.filter_map(Id::text).next().map(|user| (user, false))
+    let mut others = [shape.django, shape.flask, shape.user_id].into_iter().flatten();
+    others.find_map(Id::text).map(|user| (user, false))
 }
 
 fn in_binary(value: &[u8]) -> Option<String> {

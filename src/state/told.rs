@@ -7,6 +7,7 @@ use super::change::{Effect, Op, Outcome, SessionEvent, Told};
 use super::entry::Entry;
 use super::key::{self, Key};
 use super::view::View;
+use crate::limits::REDIS_CHANNEL_BYTES_MAX;
 
 /// The setting that says which keyspace events are told.
 pub const KEYSPACE_EVENTS: &str = "notify-keyspace-events";
@@ -27,7 +28,8 @@ pub(super) fn are_sessions_told(view: &View<'_>) -> bool {
 /// but `m` and `n`.
 pub(super) fn messages(wanted: &[u8], (class, event): (u8, &str), db: u8, raw: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let has = |flag: u8| wanted.contains(&flag);
-    if !(has(class) || has(b'A') && !b"nm".contains(&class)) {
+    // whoever listens compares each name with patterns
+    if raw.len() > REDIS_CHANNEL_BYTES_MAX || !(has(class) || has(b'A') && !b"nm".contains(&class)) {
         return Vec::new();
     }
     let mut all = Vec::new();

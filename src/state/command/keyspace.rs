@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::reply::wrong;
 use super::{Access, Answered, AppScope, Call, Reply, Scope, selected, sessions, table};
 use crate::clock::Millis;
-use crate::limits::{REDIS_CHANNEL_BYTES_MAX, REDIS_KEY_MAX, STEP_TIME_MAX, STEP_WRITES_MAX};
+use crate::limits::{REDIS_KEY_MAX, STEP_TIME_MAX, STEP_WRITES_MAX};
 use crate::state::change::{Effect, SessionEvent, Told};
 use crate::state::decide::APP_SHARE;
 use crate::state::entry::{Entry, Kind, NEVER};
@@ -307,8 +307,7 @@ impl<'v, 'e> Keyspace<'v, 'e> {
 
     /// Tells of something that happened to a key, if anybody wants to hear of such.
     pub fn notify(&mut self, class: u8, event: &str, raw: &[u8]) {
-        // whoever listens compares each name with patterns
-        if event.is_empty() || raw.len() > REDIS_CHANNEL_BYTES_MAX {
+        if event.is_empty() {
             return;
         }
         let view = &self.view;

@@ -366,6 +366,21 @@ fn an_end_of_everything_buries_so_many_of_what_apps_claim_and_no_more() {
 }
 
 #[test]
+fn nothing_is_told_of_keys_that_are_longer_than_names_of_channels() {
+    let mut world = World::new();
+    let value = Bytes::from_static(b"KEA");
+    world.run(&Op::Setting { name: told::KEYSPACE_EVENTS.into(), value, only_if_absent: false });
+    for (length, events) in [(100, 2), (2_000, 0)] {
+        let raw = format!("sess:{}", "k".repeat(length));
+        world.call(&["SET", &raw, "v", "PX", "1000"]);
+        world.now += SECOND;
+        let (ended, _) = world.decide(&Op::Expire(vec![Key::of_app(0, raw.as_bytes())]));
+        let told = ended.effects.iter().filter(|effect| matches!(effect, Effect::Tell(_))).count();
+        assert_eq!((told, ended.effects.len()), (events, events + 1), "{length}");
+    }
+}
+
+#[test]
 fn listeners_hear_of_sessions_and_keys_once_they_asked_for_it() {
     let mut world = World::new();
     let told = |change: &Change| -> Vec<String> {
