@@ -93,6 +93,14 @@ impl Node {
         links.to(self.log.node_id(), &self.log.own, Lane::Quick)
     }
 
+    /// Whether the last change of the members is through, as the leader knows it.
+    fn is_settled(&self) -> bool {
+        let seen = self.log.raft.metrics().borrow_watched().clone();
+        let members = &seen.membership_config;
+        let through = members.log_id().as_ref().map(|id| id.index) <= seen.last_applied.map(|id| id.index);
+        members.membership().get_joint_config().len() == 1 && through
+    }
+
     fn is_live(&self, sid: &str) -> bool {
         self.state.live(&Key::session("sess:", sid), self.log.now()).is_some()
     }
@@ -381,6 +389,7 @@ async fn a_voter_that_is_waited_for_is_found_where_it_is_now() {
     let one = Node::found().await;
     let two = one.join().await;
     let id = two.log.node_id();
+    one.until("no change is under way", Node::is_settled).await;
     two.log.shutdown().await;
     // a change that needs the one that is away: no other can be made before it is through
     let (raft, member) = (one.log.raft.clone(), Member { address: "127.0.0.1:1".into(), ..two.log.own.clone() });
