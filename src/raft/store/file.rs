@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use openraft::LogIdOptionExt as _;
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
+use super::journal::{self, Journal, Tag};
 use super::mark::{self, Mark};
 use super::rows::{self, Identity, about, broken, damaged};
 use super::tail::Tail;
@@ -46,8 +47,16 @@ pub struct Opened {
     pub tail: Tail,
     /// How often it was written.
     pub commits: u64,
-    /// Where that is noted, unless it is a file of no name.
-    pub mark: Option<Mark>,
+    /// What lies beside it, unless it is a file of no name.
+    pub beside: Option<Beside>,
+}
+
+/// What lies beside the file.
+pub struct Beside {
+    /// The newest writes.
+    pub journal: Journal,
+    /// How many there were.
+    pub mark: Mark,
 }
 
 /// Opens the file at `path`; makes it first, for the node `fresh`, when there is none.
@@ -57,7 +66,7 @@ pub struct Opened {
 pub fn open(path: &Path, fresh: Identity) -> io::Result<Opened> {
     let marked = mark::read(path).map_err(|e| explain(path, &e))?;
     if !path.try_exists()? {
-        if marked > 0 {
+        if marked > 0 || journal::is_used(path).map_err(|e| explain(path, &e))? {
             return Err(explain(path, &damaged("it is missing, and was there")));
         }
         create(path, fresh).map_err(|e| about(path, &e, "check the directory's owner, permissions and free space"))?;
@@ -68,16 +77,61 @@ pub fn open(path: &Path, fresh: Identity) -> io::Result<Opened> {
     let database = database.map_err(|e| explain(path, &e))?;
     // Left by a crash between the two names; nobody makes a new file while this one is here.
     let _ = fs::remove_file(draft_of(path));
-    let opened = load(database).and_then(|opened| marked_at_most(opened, marked)).map_err(|e| explain(path, &e))?;
-    let mark = Mark::begin(path, opened.commits).map_err(|e| explain(path, &e))?;
-    Ok(Opened { mark: Some(mark), ..opened })
+    whole(database, path, marked).map_err(|e| explain(path, &e))
+}
+
+/// The file with everything that lies beside it.
+fn whole(database: Database, path: &Path, marked: u64) -> io::Result<Opened> {
+    let tag = fold(&database, path, marked)?;
+    let opened = load(database).and_then(|opened| marked_at_most(opened, marked))?;
+    let beside = Beside { mark: Mark::begin(path, opened.commits)?, journal: Journal::begin(path, tag)? };
+    Ok(Opened { beside: Some(beside), ..opened })
+}
+
+/// Puts what only the journal holds into the file. A file that is older than journals gets one.
+fn fold(database: &Database, path: &Path, marked: u64) -> io::Result<Tag> {
+    let read = database.begin_read().map_err(broken)?;
+    let meta = read.open_table(rows::META).map_err(broken)?;
+    let (format, commits) = (format_of(&meta)?, rows::meta(&meta, rows::COMMITS)?.unwrap_or(0));
+    let tag: Option<Tag> = rows::meta(&meta, rows::JOURNAL)?;
+    let newer = match tag {
+        None if format == rows::FORMAT => return Err(missing(rows::JOURNAL)),
+        None => Vec::new(),
+        Some(tag) => match journal::read(path, tag, commits) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound && marked == commits => Vec::new(),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Err(damaged("log.journal is missing, and was there"));
+            }
+            read => read?,
+        },
+    };
+    drop((meta, read));
+    let used = tag.unwrap_or_else(crate::random::bytes);
+    if tag.is_none() {
+        Journal::begin(path, used)?;
+    }
+    if newer.is_empty() && tag.is_some() {
+        return Ok(used);
+    }
+    let write = database.begin_write().map_err(broken)?;
+    for written in newer {
+        rows::set_meta(&write, rows::COMMITS, &written.number)?;
+        if written.committed.is_some() {
+            rows::set_meta(&write, rows::COMMITTED, &written.committed)?;
+        }
+        rows::insert(&write, &written.rows)?;
+    }
+    rows::set_meta(&write, rows::FORMAT_NAME, &rows::FORMAT)?;
+    rows::set_meta(&write, rows::JOURNAL, &used)?;
+    write.commit().map_err(broken)?;
+    Ok(used)
 }
 
 /// A log that was written more often than it remembers has lost what was acknowledged: a vote, perhaps.
 fn marked_at_most(opened: Opened, marked: u64) -> io::Result<Opened> {
     match marked.saturating_sub(opened.commits) {
         0 => Ok(opened),
-        lost => Err(damaged(format!("the last {lost} of {marked} writes to it are lost"))),
+        lost => Err(damaged(format!("the last {lost} of {marked} writes to it and log.journal are lost"))),
     }
 }
 
@@ -103,8 +157,9 @@ fn create(path: &Path, fresh: Identity) -> io::Result<()> {
     }
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&draft)?;
     let database = Builder::new().set_cache_size(CACHE_BYTES).create_file(file).map_err(broken)?;
-    initialise(&database, fresh)?;
+    let tag = initialise(&database, fresh)?;
     drop(database);
+    Journal::begin(path, tag)?;
     match fs::hard_link(&draft, path) {
         Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
         _ => {}
@@ -113,8 +168,9 @@ fn create(path: &Path, fresh: Identity) -> io::Result<()> {
     sync_directory(parent)
 }
 
-/// Writes what every file holds from the beginning.
-pub fn initialise(database: &Database, fresh: Identity) -> io::Result<()> {
+/// Writes what every file holds from the beginning, the tag of its journal among it.
+pub fn initialise(database: &Database, fresh: Identity) -> io::Result<Tag> {
+    let tag = crate::random::bytes();
     let write = database.begin_write().map_err(broken)?;
     write.open_table(rows::LOG).map_err(broken)?;
     rows::set_meta(&write, rows::FORMAT_NAME, &rows::FORMAT)?;
@@ -122,7 +178,9 @@ pub fn initialise(database: &Database, fresh: Identity) -> io::Result<()> {
     rows::set_meta(&write, rows::CLUSTER, &fresh.cluster)?;
     rows::set_meta(&write, rows::SEED, &fresh.seed)?;
     rows::set_meta(&write, rows::JOINS, &fresh.joins)?;
-    write.commit().map_err(broken)
+    rows::set_meta(&write, rows::JOURNAL, &tag)?;
+    write.commit().map_err(broken)?;
+    Ok(tag)
 }
 
 /// Opens the file and makes sure that every page of it is whole.
@@ -148,12 +206,7 @@ fn open_database(path: &Path) -> io::Result<Database> {
 pub fn load(database: Database) -> io::Result<Opened> {
     let read = database.begin_read().map_err(broken)?;
     let meta = read.open_table(rows::META).map_err(broken)?;
-    let format: Option<u32> = rows::meta(&meta, rows::FORMAT_NAME)?;
-    if format != Some(rows::FORMAT) {
-        let found = format.map_or("none".to_owned(), |f| f.to_string());
-        return Err(damaged(format!("its format is {found}, this program reads {}", rows::FORMAT)));
-    }
-    let missing = |name| damaged(format!("row {name:?} is missing"));
+    format_of(&meta)?;
     let node = rows::meta(&meta, rows::NODE)?.ok_or_else(|| missing(rows::NODE))?;
     let cluster = rows::meta(&meta, rows::CLUSTER)?.ok_or_else(|| missing(rows::CLUSTER))?;
     let seed = rows::meta(&meta, rows::SEED)?.ok_or_else(|| missing(rows::SEED))?;
@@ -170,7 +223,19 @@ pub fn load(database: Database) -> io::Result<Opened> {
         let (last, committed) = (tail.last.next_index(), tail.committed.next_index());
         return Err(damaged(format!("it ends before entry {last}, but entries before {committed} were committed")));
     }
-    Ok(Opened { database, identity: Identity { node, cluster, seed, joins }, tail, commits, mark: None })
+    Ok(Opened { database, identity: Identity { node, cluster, seed, joins }, tail, commits, beside: None })
+}
+
+/// The layout of the file, if it is one that can be read.
+fn format_of(meta: &impl ReadableTable<&'static str, &'static [u8]>) -> io::Result<u32> {
+    let format: Option<u32> = rows::meta(meta, rows::FORMAT_NAME)?;
+    let found = format.map_or("none".to_owned(), |f| f.to_string());
+    let known = format.filter(|format| (1..=rows::FORMAT).contains(format));
+    known.ok_or_else(|| damaged(format!("its format is {found}, this program reads {}", rows::FORMAT)))
+}
+
+fn missing(name: &str) -> io::Error {
+    damaged(format!("row {name:?} is missing"))
 }
 
 /// Removes the rows that a purge had no time for.

@@ -1,14 +1,16 @@
-//! Store: the log on disk, in one redb file.
+//! Store: the log on disk, in a redb file and a journal beside it.
 //!
 //! What is acknowledged is here, on disk, or it is nowhere: votes, entries and the purge mark. One thread writes, with
-//! group commit (`writer`); the newest entries are also in memory (`tail`), where readers find them from the moment
+//! group commit (`writer`), appends to a `journal` first and many of them together to redb; the newest entries are also in memory (`tail`), where readers find them from the moment
 //! they are appended. A store that could not write once fails for ever; [`Store::failed`] tells the owner, who stops
 //! the node. Deliberately absent: retries, repairs by hand, more than one process.
 
 mod file;
+mod journal;
 mod mark;
 mod read;
 mod rows;
+mod shared;
 mod tail;
 mod writer;
 
@@ -28,13 +30,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub use file::DAMAGE_HINT;
 pub use read::Records;
 pub use rows::Identity;
+pub use shared::Counters;
 pub use tail::{change_weight, weight};
-pub use writer::Counters;
 
 use crate::raft::types::{Entry, Flushed, LogId, TypeConfig, Vote};
 use read::View;
 use rows::broken;
-use writer::{Done, Shared, Wish, Writer};
+use shared::{Shared, closed};
+use writer::{Done, Wish, Writer};
 
 /// What one bounded read returns at most, bytes: a message to a follower.
 const READ_BYTES: usize = 1 << 20;
@@ -84,7 +87,7 @@ impl Store {
             counters: Counters::default(),
         });
         let (wishes, receiver) = mpsc::channel(writer::QUEUE);
-        let writer = Writer::new(shared.clone(), receiver, (opened.commits, opened.mark));
+        let writer = Writer::new(shared.clone(), receiver, (opened.commits, opened.beside));
         let writer = std::thread::Builder::new().name("log-writer".into()).spawn(move || writer.run())?;
         let (path, identity) = (path.to_owned(), opened.identity);
         Ok(Self(Arc::new(Inner { path, identity, shared, wishes: Some(wishes), writer: Some(writer) })))
@@ -134,8 +137,8 @@ impl Store {
     /// Queues a wish once there is room. `note` changes the tail; the wish is queued in the same order.
     async fn queue(&self, wish: Wish, note: impl FnOnce(&mut tail::Tail) -> io::Result<()>) -> io::Result<()> {
         self.0.shared.check()?;
-        let wishes = self.0.wishes.as_ref().ok_or_else(writer::closed)?;
-        let room = wishes.reserve().await.map_err(|_| writer::closed())?;
+        let wishes = self.0.wishes.as_ref().ok_or_else(closed)?;
+        let room = wishes.reserve().await.map_err(|_| closed())?;
         let mut tail = self.0.shared.tail.lock();
         note(&mut tail)?;
         room.send(wish);
@@ -152,7 +155,7 @@ impl Store {
         self.queue(wish(done), note).await?;
         match answer.await {
             Ok(result) => result,
-            Err(_) => Err(self.0.shared.check().err().unwrap_or_else(writer::closed)),
+            Err(_) => Err(self.0.shared.check().err().unwrap_or_else(closed)),
         }
     }
 
@@ -171,7 +174,7 @@ impl Store {
         let found = tail.find(range, bytes);
         let mut disk = None;
         if !found.on_disk.is_empty() {
-            let database = self.0.shared.database.read().clone().ok_or_else(writer::closed)?;
+            let database = self.0.shared.database.read().clone().ok_or_else(closed)?;
             disk = Some((database.begin_read().map_err(broken)?, found.on_disk));
         }
         Ok(View { path: self.0.path.clone(), disk, recent: found.entries, bytes })

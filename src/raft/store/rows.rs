@@ -11,6 +11,7 @@ use std::path::Path;
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::journal::Row;
 use crate::raft::types::{Entry, NodeId};
 use crate::state::codec;
 
@@ -21,8 +22,8 @@ pub const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 
 /// The layout of the file: the two tables and their names.
 pub const FORMAT_NAME: &str = "format";
-/// The layout that this program reads and writes.
-pub const FORMAT: u32 = 1;
+/// The layout that this program writes. It reads the one before, too, which had no journal.
+pub const FORMAT: u32 = 2;
 /// The node's [`NodeId`].
 pub const NODE: &str = "node";
 /// The cluster's 16 bytes.
@@ -31,6 +32,8 @@ pub const CLUSTER: &str = "cluster";
 pub const SEED: &str = "seed";
 /// Whether the node came to a cluster that was there before it.
 pub const JOINS: &str = "joins";
+/// The tag of its journal's writes: see [`super::journal`].
+pub const JOURNAL: &str = "journal";
 /// The last vote.
 pub const VOTE: &str = "vote";
 /// The last entry known to be committed when the row was written; never beyond the rows of the log.
@@ -104,6 +107,18 @@ pub fn meta<T: DeserializeOwned>(
 pub fn set_meta(write: &WriteTransaction, name: &str, value: &impl Serialize) -> io::Result<()> {
     let mut table = write.open_table(META).map_err(broken)?;
     table.insert(name, codec::encode(value).as_slice()).map_err(broken)?;
+    Ok(())
+}
+
+/// Puts rows into the log.
+///
+/// # Errors
+/// What redb says.
+pub fn insert(write: &WriteTransaction, rows: &[Row]) -> io::Result<()> {
+    let mut log = write.open_table(LOG).map_err(broken)?;
+    for (index, row) in rows {
+        log.insert(index, row.as_slice()).map_err(broken)?;
+    }
     Ok(())
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Group commit: it takes everything that waits, writes it in one transaction with one fsync, then tells everybody who
 //! waited, in order. While it syncs, the next group gathers; no timer is needed. What was asked first is written first.
+//! A group of appends goes to the journal; with anything else, or when the journal is full, all that is there goes into
+//! the file together with the group.
 //!
 //! The first error is the last: nobody can say what a disk holds after a failed fsync, so nothing is tried again, every
 //! later wish fails with the same words, and whoever watches [`Shared::failed`] stops the node.
@@ -9,17 +11,17 @@
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use openraft::LogIdOptionExt as _;
-use parking_lot::{Mutex, RwLock};
 use redb::{Database, Durability, WriteTransaction};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
-use super::mark::Mark;
+use super::file::Beside;
+use super::journal::Row;
 use super::rows::{self, broken};
-use super::tail::Tail;
+use super::shared::{OnPanic, Shared, closed};
 use crate::planted::{self, Bug};
 use crate::raft::types::{Entry, Flushed, LogId, Vote};
 use crate::state::codec;
@@ -54,61 +56,6 @@ pub enum Wish {
 /// Who waits for a wish.
 pub type Done = oneshot::Sender<io::Result<()>>;
 
-/// How much was written since the store was opened.
-#[derive(Debug, Default)]
-pub struct Counters {
-    commits: AtomicU64,
-    entries: AtomicU64,
-    bytes: AtomicU64,
-}
-
-impl Counters {
-    /// Transactions that were committed: one fsync each.
-    pub fn commits(&self) -> u64 {
-        self.commits.load(Ordering::Relaxed)
-    }
-
-    /// Bytes of the rows that were written.
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Entries that were appended and are on disk.
-    pub fn entries(&self) -> u64 {
-        self.entries.load(Ordering::Relaxed)
-    }
-}
-
-/// What the store's handles and the writer share.
-pub struct Shared {
-    /// The file; `None` once it is closed.
-    pub database: RwLock<Option<Arc<Database>>>,
-    /// Where the log stands.
-    pub tail: Mutex<Tail>,
-    /// The first error, once there is one.
-    pub failed: watch::Sender<Option<Arc<str>>>,
-    /// For metrics.
-    pub counters: Counters,
-}
-
-impl Shared {
-    /// Refuses when the store has failed before.
-    pub fn check(&self) -> io::Result<()> {
-        match &*self.failed.borrow() {
-            None => Ok(()),
-            Some(why) => Err(io::Error::other(why.to_string())),
-        }
-    }
-
-    fn fail(&self, why: &str) {
-        self.failed.send_if_modified(|failed| {
-            let first = failed.is_none();
-            failed.get_or_insert_with(|| why.into());
-            first
-        });
-    }
-}
-
 /// The writer, and what it knows of the file.
 pub struct Writer {
     shared: Arc<Shared>,
@@ -122,24 +69,45 @@ pub struct Writer {
     /// What the file says of them.
     written_purged: Option<LogId>,
     written_committed: Option<LogId>,
-    /// How often the file was written, and where that is noted.
+    /// How often the log was written, and what lies beside the file.
     commits: u64,
-    mark: Option<Mark>,
+    beside: Option<Beside>,
+    /// What the journal holds and the file does not.
+    journaled: Appends,
+}
+
+/// Entries and their rows.
+#[derive(Default)]
+struct Appends {
+    entries: Vec<Arc<Entry>>,
+    rows: Vec<Row>,
 }
 
 impl Writer {
     /// A writer for a file that was just opened and holds no row at or below its purge mark. `written`: how often it
-    /// was, and where that is noted.
-    pub fn new(shared: Arc<Shared>, wishes: mpsc::Receiver<Wish>, written: (u64, Option<Mark>)) -> Self {
+    /// was, and what lies beside it.
+    pub fn new(shared: Arc<Shared>, wishes: mpsc::Receiver<Wish>, written: (u64, Option<Beside>)) -> Self {
         let database = shared.database.read().clone();
         let (purged, committed, last) = {
             let tail = shared.tail.lock();
             (tail.purged, tail.committed, tail.last)
         };
         let rows = purged.next_index()..last.next_index();
-        let (commits, mark) = written;
-        let (written_purged, written_committed) = (purged, committed);
-        Self { shared, wishes, database, rows, purged, in_vain: 0, written_purged, written_committed, commits, mark }
+        let ((commits, beside), journaled) = (written, Appends::default());
+        let (written_purged, written_committed, in_vain) = (purged, committed, 0);
+        Self {
+            shared,
+            wishes,
+            database,
+            rows,
+            purged,
+            in_vain,
+            written_purged,
+            written_committed,
+            commits,
+            beside,
+            journaled,
+        }
     }
 
     /// Works until the store is closed or its last handle is gone.
@@ -202,7 +170,7 @@ impl Writer {
             group.wishes = acknowledged_early(group.wishes);
         }
         let result = self.shared.check().and_then(|()| {
-            self.commit(&group.wishes).inspect_err(|e| self.shared.fail(&format!("the log cannot be written: {e}")))
+            self.put_down(&group.wishes).inspect_err(|e| self.shared.fail(&format!("the log cannot be written: {e}")))
         });
         if group.closing {
             self.close();
@@ -222,12 +190,38 @@ impl Writer {
         }
     }
 
-    /// Writes the wishes, one step of a purge and what is known to be committed, in one transaction.
+    /// Puts the wishes on disk: in the journal if all of them are appends and there is room.
+    fn put_down(&mut self, wishes: &[Wish]) -> io::Result<()> {
+        let appends = appends_of(wishes);
+        match &self.beside {
+            Some(Beside { journal, .. }) if !appends.rows.is_empty() && journal.has_room(&appends.rows) => {
+                self.journal(appends)
+            }
+            _ => self.commit(wishes),
+        }
+    }
+
+    fn journal(&mut self, appends: Appends) -> io::Result<()> {
+        let end = appends.rows.last().map_or(0, |(index, _)| index + 1);
+        let committed = self.shared.tail.lock().committed.filter(|id| id.index < end);
+        if let Some(beside) = &mut self.beside {
+            beside.journal.write(self.commits + 1, committed, &appends.rows)?;
+        }
+        self.count(&appends.rows);
+        self.journaled.entries.extend(appends.entries);
+        self.journaled.rows.extend(appends.rows);
+        self.written()
+    }
+
+    /// Puts what the journal holds, the wishes, one step of a purge and what is known to be committed into the file, in
+    /// one transaction.
     fn commit(&mut self, wishes: &[Wish]) -> io::Result<()> {
         let database = self.database.clone().ok_or_else(closed)?;
         let mut write = database.begin_write().map_err(broken)?;
         write.set_durability(Durability::Immediate).map_err(broken)?;
-        let mut changed = false;
+        let journaled = std::mem::take(&mut self.journaled);
+        let mut changed = !journaled.rows.is_empty();
+        self.write_rows(&write, &journaled.rows)?;
         for wish in wishes {
             changed |= self.write(&write, wish)?;
         }
@@ -236,11 +230,31 @@ impl Writer {
         if !changed {
             return write.abort().map_err(broken);
         }
-        self.commits += 1;
-        rows::set_meta(&write, rows::COMMITS, &self.commits)?;
+        rows::set_meta(&write, rows::COMMITS, &(self.commits + 1))?;
         write.commit().map_err(broken)?;
-        if let Some(mark) = &self.mark {
-            mark.set(self.commits)?;
+        if let Some(beside) = &mut self.beside {
+            beside.journal.begin_again();
+        }
+        self.let_go(&journaled.entries, wishes);
+        self.written()
+    }
+
+    /// The file has these entries and those that were wished for: they need not stay in memory.
+    fn let_go(&self, journaled: &[Arc<Entry>], wishes: &[Wish]) {
+        let mut tail = self.shared.tail.lock();
+        tail.durable(journaled);
+        for wish in wishes {
+            if let Wish::Append(entries, _) = wish {
+                tail.durable(entries);
+            }
+        }
+    }
+
+    /// One more write is on disk.
+    fn written(&mut self) -> io::Result<()> {
+        self.commits += 1;
+        if let Some(beside) = &self.beside {
+            beside.mark.set(self.commits)?;
         }
         self.shared.counters.commits.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -248,7 +262,11 @@ impl Writer {
 
     fn write(&mut self, write: &WriteTransaction, wish: &Wish) -> io::Result<bool> {
         match wish {
-            Wish::Append(entries, _) => self.write_entries(write, entries)?,
+            Wish::Append(entries, _) => {
+                let rows: Vec<Row> = entries.iter().map(row_of).collect();
+                self.count(&rows);
+                self.write_rows(write, &rows)?;
+            }
             Wish::Vote(vote, _) => rows::set_meta(write, rows::VOTE, vote)?,
             Wish::Truncate(after, _) => self.write_truncation(write, after.next_index())?,
             Wish::Purge(upto) => {
@@ -260,17 +278,18 @@ impl Writer {
         Ok(true)
     }
 
-    fn write_entries(&mut self, write: &WriteTransaction, entries: &[Arc<Entry>]) -> io::Result<()> {
-        let mut log = write.open_table(rows::LOG).map_err(broken)?;
-        for entry in entries {
-            let index = entry.log_id.index;
-            let row = codec::encode(&**entry);
-            self.shared.counters.bytes.fetch_add(row.len() as u64, Ordering::Relaxed);
-            log.insert(index, row.as_slice()).map_err(broken)?;
-            let start = if self.rows.is_empty() { index } else { self.rows.start };
-            self.rows = start..index + 1;
+    fn write_rows(&mut self, write: &WriteTransaction, rows: &[Row]) -> io::Result<()> {
+        rows::insert(write, rows)?;
+        if let (Some((first, _)), Some((last, _))) = (rows.first(), rows.last()) {
+            let start = if self.rows.is_empty() { *first } else { self.rows.start };
+            self.rows = start..last + 1;
         }
         Ok(())
+    }
+
+    fn count(&self, rows: &[Row]) {
+        let bytes: usize = rows.iter().map(|(_, row)| row.len()).sum();
+        self.shared.counters.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     fn write_truncation(&mut self, write: &WriteTransaction, keep: u64) -> io::Result<()> {
@@ -319,7 +338,6 @@ impl Writer {
         match wish {
             Wish::Append(entries, flushed) => {
                 if told.is_ok() {
-                    self.shared.tail.lock().durable(&entries);
                     self.shared.counters.entries.fetch_add(entries.len() as u64, Ordering::Relaxed);
                 }
                 flushed.io_completed(told);
@@ -337,6 +355,21 @@ impl Writer {
             Wish::Purge(_) => {}
         }
     }
+}
+
+fn row_of(entry: &Arc<Entry>) -> Row {
+    (entry.log_id.index, codec::encode(&**entry))
+}
+
+/// What is appended, if nothing else is wished.
+fn appends_of(wishes: &[Wish]) -> Appends {
+    let mut appends = Appends::default();
+    for wish in wishes {
+        let Wish::Append(entries, _) = wish else { return Appends::default() };
+        appends.rows.extend(entries.iter().map(row_of));
+        appends.entries.extend(entries.iter().cloned());
+    }
+    appends
 }
 
 /// Says that entries are written, and takes its time to write them.
@@ -378,20 +411,4 @@ impl Group {
     fn has_room(&self) -> bool {
         !self.closing && self.wishes.len() < QUEUE && self.entries < GROUP_ENTRIES
     }
-}
-
-/// Tells the owner when the writer dies of something it did not foresee.
-struct OnPanic(Arc<Shared>);
-
-impl Drop for OnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.fail("the log's writer panicked");
-        }
-    }
-}
-
-/// The answer to whoever comes after the store was closed.
-pub fn closed() -> io::Error {
-    io::Error::other("the log is closed")
 }

@@ -57,7 +57,7 @@ impl Damage {
 
 /// The files that hold the state, relative to the data directory.
 fn files_of(data: &Path) -> Vec<PathBuf> {
-    let mut files = vec![PathBuf::from("CURRENT"), "log.redb".into(), "log.mark".into()];
+    let mut files = vec![PathBuf::from("CURRENT"), "log.redb".into(), "log.journal".into(), "log.mark".into()];
     for item in fs::read_dir(data).expect("is read").chain(fs::read_dir(data.join("snapshots")).expect("is read")) {
         let path = item.expect("is read").path();
         let name = path.file_name().and_then(|name| name.to_str()).expect("has a name").to_owned();

@@ -7,16 +7,34 @@ use super::*;
 use crate::state::codec;
 
 const ENTRIES: u64 = 400;
+/// The first so many of them were folded into the file when the journal was full; the others are in its first pages.
+const FOLDED: u64 = 257;
+const PAGE: usize = 4_096;
 
-/// A log, and its mark.
+/// A log, its journal and its mark.
+#[derive(Clone)]
 struct Files {
     log: Vec<u8>,
-    mark: Vec<u8>,
+    journal: Vec<u8>,
+    mark: Option<Vec<u8>>,
 }
 
 impl Files {
     fn of(path: &Path) -> Self {
-        Self { log: fs::read(path).unwrap(), mark: fs::read(path.with_extension("mark")).unwrap() }
+        let read = |end| fs::read(path.with_extension(end)).unwrap();
+        Self { log: read("redb"), journal: read("journal"), mark: Some(read("mark")) }
+    }
+
+    fn put(&self, path: &Path) {
+        fs::write(path, &self.log).unwrap();
+        fs::write(path.with_extension("journal"), &self.journal).unwrap();
+        if let Some(mark) = &self.mark {
+            fs::write(path.with_extension("mark"), mark).unwrap();
+        }
+    }
+
+    fn unmarked(&self) -> Self {
+        Self { mark: None, ..self.clone() }
     }
 }
 
@@ -35,15 +53,12 @@ async fn logs() -> [Files; 2] {
     [Files::of(&dir.path), killed]
 }
 
-/// Opens a damaged file. Answers whether it was refused; a log that opens has the true entries, all of them, and can be
-/// read. Without the mark, damage to the last commit may look like a torn write: then that one is missing.
-async fn refused(bytes: &[u8], mark: Option<&[u8]>, what: &str) -> bool {
+/// Opens damaged files. Answers whether they were refused; a log that opens has the true entries, all of them, and can
+/// be read. Without the mark, damage to the last commit may look like a torn write: then that one is missing.
+async fn refused(files: &Files, what: &str) -> bool {
     let dir = dir();
-    fs::write(&dir.path, bytes).unwrap();
-    if let Some(mark) = mark {
-        fs::write(dir.path.with_extension("mark"), mark).unwrap();
-    }
-    let at_least = ENTRIES + u64::from(mark.is_some());
+    files.put(&dir.path);
+    let at_least = ENTRIES + u64::from(files.mark.is_some());
     let opened = catch_unwind(|| Store::open_as(&dir.path, NODE)).unwrap_or_else(|_| panic!("panic: {what}"));
     let store = match opened {
         Ok(store) => store,
@@ -63,32 +78,119 @@ async fn refused(bytes: &[u8], mark: Option<&[u8]>, what: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_cut_short_is_refused_or_whole() {
-    for Files { log, mark } in logs().await {
+    for Files { log, journal, mark } in logs().await {
         for cut in (0..40).map(|n| log.len() * n / 40).chain([1, 4_095, 4_096, log.len() - 1]) {
-            let refused = refused(&log[..cut], Some(&mark), &format!("cut to {cut} bytes")).await;
+            let cut_short = Files { log: log[..cut].to_vec(), journal: journal.clone(), mark: mark.clone() };
+            let refused = refused(&cut_short, &format!("cut to {cut} bytes")).await;
             assert!(refused || cut > log.len() / 2, "a file of {cut} bytes was opened");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_cut_short_or_gone_is_refused_when_it_held_something() {
+    let [closed, killed] = logs().await;
+    for (files, holds) in [(closed, false), (killed, true)] {
+        let used = (ENTRIES + 1 - FOLDED) as usize * PAGE;
+        for cut in (0..20).map(|n| used * n / 20) {
+            let cut_short = Files { journal: files.journal[..cut].to_vec(), ..files.clone() };
+            let what = format!("journal cut to {cut} of {used} bytes");
+            assert_eq!(refused(&cut_short, &what).await, holds, "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_journal_that_is_missing_is_made_anew_only_if_it_held_nothing() {
+    let [closed, killed] = logs().await;
+    for (files, is_whole) in [(&closed, true), (&closed.unmarked(), false), (&killed, false)] {
+        let dir = dir();
+        files.put(&dir.path);
+        fs::remove_file(dir.path.with_extension("journal")).unwrap();
+        if is_whole {
+            assert_eq!(read(&open(&dir.path), ..).await.len() as u64, ENTRIES + 1);
+        } else {
+            let said = refusal(&dir.path).to_string();
+            assert!(said.contains("log.journal is missing, and was there; hint: "), "{said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_journal_of_another_log_or_another_time_is_refused() {
+    let dir = dir();
+    let store = open(&dir.path);
+    append(&store, entries(1, 0..=2)).await;
+    let early = Files::of(&dir.path);
+    append(&store, entries(1, 3..=5)).await;
+    store.close().await.unwrap();
+    let store = open(&dir.path);
+    append(&store, entries(1, 6..=7)).await;
+    let late = Files::of(&dir.path);
+    drop(store);
+    let mixed = Files { journal: late.journal.clone(), ..early.unmarked() };
+    mixed.put(&dir.path);
+    let said = refusal(&dir.path).to_string();
+    assert!(said.contains("writes 1 to 3 between it and log.journal are lost; hint: "), "{said}");
+    let [other, _] = logs().await;
+    Files { journal: other.journal, ..late }.put(&dir.path);
+    let said = refusal(&dir.path).to_string();
+    assert!(said.contains("the last 1 of 4 writes to it and log.journal are lost; hint: "), "{said}");
+}
+
+#[tokio::test]
+async fn a_log_that_is_older_than_journals_gets_one() {
+    let dir = dir();
+    let store = open(&dir.path);
+    append(&store, entries(1, 0..=9)).await;
+    drop(store);
+    fs::remove_file(dir.path.with_extension("journal")).unwrap();
+    disk::change(&dir.path, |write| {
+        write.open_table(rows::META).unwrap().remove(rows::JOURNAL).unwrap();
+        rows::set_meta(write, rows::FORMAT_NAME, &1u32).unwrap();
+    });
+    let store = open(&dir.path);
+    append(&store, entries(1, 10..=10)).await;
+    Files::of(&dir.path).unmarked().put(&dir.path);
+    drop(store);
+    assert_eq!(read(&open(&dir.path), ..).await, entries(1, 0..=10));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flipped_bit_is_noticed_or_harmless() {
     let (mut noticed, mut by_the_mark) = (0, 0);
-    for (Files { log, mark }, name) in logs().await.into_iter().zip(["closed", "killed"]) {
+    for (files, name) in logs().await.into_iter().zip(["closed", "killed"]) {
         let header = (0..512).step_by(7);
-        let anywhere = (0..160).map(|n| 512 + (n * 7_919 + n * n * 131) % (log.len() - 512));
+        let anywhere = (0..160).map(|n| 512 + (n * 7_919 + n * n * 131) % (files.log.len() - 512));
         for at in header.chain(anywhere) {
-            let mut flipped = log.clone();
-            flipped[at] ^= 1 << (at % 8);
+            let mut flipped = files.clone();
+            flipped.log[at] ^= 1 << (at % 8);
             let what = format!("{name} file, byte {at} flipped");
-            let [with_mark, without] =
-                [refused(&flipped, Some(&mark), &what).await, refused(&flipped, None, &what).await];
+            let [with_mark, without] = [refused(&flipped, &what).await, refused(&flipped.unmarked(), &what).await];
             noticed += u32::from(with_mark);
             by_the_mark += u32::from(with_mark && !without);
         }
     }
     assert!(noticed > 20, "{noticed} flips noticed");
-    assert!(by_the_mark > 0, "no flip hit the last commit");
+    assert_eq!(by_the_mark, 0, "the writes that follow in the journal tell as much as the mark");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flipped_bit_of_the_journal_is_noticed_or_harmless() {
+    let (mut noticed, mut by_the_mark) = (0, 0);
+    let [_, killed] = logs().await;
+    let (last, length) = ((ENTRIES - FOLDED) as usize * PAGE, 180);
+    let anywhere = (0..120).map(|n| (n * 7_919 % last) / PAGE * PAGE + n * 7 % length);
+    for at in anywhere.chain((last..last + length).step_by(3)) {
+        let mut flipped = killed.clone();
+        flipped.journal[at] ^= 1 << (at % 8);
+        let what = format!("byte {at} of the journal flipped");
+        let [with_mark, without] = [refused(&flipped, &what).await, refused(&flipped.unmarked(), &what).await];
+        noticed += u32::from(with_mark);
+        by_the_mark += u32::from(with_mark && !without);
+    }
+    assert!(noticed > 80, "{noticed} flips noticed");
+    assert!(by_the_mark > 0, "no flip hit the last write");
 }
 
 #[tokio::test]
@@ -103,7 +205,7 @@ async fn a_log_that_is_gone_or_forgot_its_last_write_is_refused() {
     drop(store);
     fs::write(&dir.path, older).unwrap();
     let said = refusal(&dir.path).to_string();
-    assert!(said.contains("the last 1 of 2 writes to it are lost; hint: "), "{said}");
+    assert!(said.contains("the last 1 of 3 writes to it and log.journal are lost; hint: "), "{said}");
     fs::remove_file(&dir.path).unwrap();
     for _ in 0..2 {
         let said = refusal(&dir.path).to_string();
@@ -175,8 +277,8 @@ async fn a_damaged_row_deep_in_the_log_is_named_when_it_is_read() {
 
 #[tokio::test]
 async fn another_layout_and_a_lost_identity_are_refused() {
-    let format = after_change(|write| rows::set_meta(write, rows::FORMAT_NAME, &2u32).unwrap()).await;
-    assert!(format.contains("its format is 2, this program reads 1; hint: "), "{format}");
+    let format = after_change(|write| rows::set_meta(write, rows::FORMAT_NAME, &3u32).unwrap()).await;
+    assert!(format.contains("its format is 3, this program reads 2; hint: "), "{format}");
     let nobody = after_change(|write| {
         write.open_table(rows::META).unwrap().remove(rows::NODE).unwrap();
     })

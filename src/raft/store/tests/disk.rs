@@ -50,6 +50,8 @@ async fn the_rows_of_the_log_keep_their_bytes() {
     let payloads = [EntryPayload::Membership(membership), EntryPayload::Blank, EntryPayload::Normal(record)];
     let entries = (0..).zip(payloads).map(|(index, payload)| Entry { log_id: id(300, index), payload });
     append(&store, entries.collect()).await;
+    drop(store);
+    let store = open(&dir.path);
     assert_eq!(row(&store, 0), "01fb2c010002010107010703613a3101ab00");
     assert_eq!(row(&store, 1), "01fb2c010100");
     assert_eq!(
@@ -67,7 +69,10 @@ async fn the_rows_beside_the_log_keep_their_bytes() {
     store.save_committed(Some(id(300, 8))).await.unwrap();
     store.purge(id(300, 4)).await.unwrap();
     append(&store, entries(300, 10..=10)).await;
-    assert_eq!(meta(&store, "format"), "0101");
+    drop(store);
+    let store = open(&dir.path);
+    assert_eq!(meta(&store, "format"), "0102");
+    assert_eq!(meta(&store, "journal").len(), 2 * 17);
     assert_eq!(meta(&store, "node"), "0107");
     assert_eq!(meta(&store, "cluster"), "0109090909090909090909090909090909");
     assert_eq!(meta(&store, "vote"), "01fb2c01010701");

@@ -9,7 +9,7 @@ use super::*;
 
 /// A disk in memory whose syncs can be made to fail.
 #[derive(Debug, Clone, Default)]
-struct Disk {
+pub struct Disk {
     pages: Arc<InMemory>,
     fails: Arc<AtomicBool>,
     syncs: Arc<AtomicU64>,
@@ -50,7 +50,7 @@ impl StorageBackend for Disk {
     }
 }
 
-fn store_on(disk: &Disk) -> Store {
+pub fn store_on(disk: &Disk) -> Store {
     let database = redb::Builder::new().create_with_backend(disk.clone()).unwrap();
     file::initialise(&database, NODE).unwrap();
     Store::start(file::load(database).unwrap(), Path::new("memory")).unwrap()

@@ -6,8 +6,7 @@ use super::*;
 
 #[tokio::test]
 async fn appends_that_wait_together_share_commits() {
-    let dir = dir();
-    let store = open(&dir.path);
+    let store = fault::store_on(&fault::Disk::default());
     // A slow disk: the writer waits in its first commit while the others gather.
     let database = store.0.shared.database.read().clone().unwrap();
     let busy = database.begin_write().unwrap();
@@ -26,8 +25,7 @@ async fn appends_that_wait_together_share_commits() {
 
 #[tokio::test]
 async fn an_entry_can_be_read_before_it_is_on_disk() {
-    let dir = dir();
-    let store = open(&dir.path);
+    let store = fault::store_on(&fault::Disk::default());
     // Keeps the writer from committing.
     let database = store.0.shared.database.read().clone().unwrap();
     let busy = database.begin_write().unwrap();
@@ -43,8 +41,7 @@ async fn an_entry_can_be_read_before_it_is_on_disk() {
 
 #[tokio::test]
 async fn callbacks_come_in_the_order_of_their_appends() {
-    let dir = dir();
-    let store = open(&dir.path);
+    let store = fault::store_on(&fault::Disk::default());
     let database = store.0.shared.database.read().clone().unwrap();
     let busy = database.begin_write().unwrap();
     let first = start_append(&store, vec![entry(1, 0)]).await;
@@ -133,4 +130,28 @@ async fn records_yields_entries_in_order_and_refuses_what_is_not_there() {
     assert!(purged.next().is_none());
     let beyond: Vec<_> = store.records(2_999..=3_001).collect();
     assert!(beyond[0].is_ok() && beyond[1].is_err() && beyond.len() == 2);
+}
+
+#[tokio::test]
+async fn appends_are_folded_into_the_file_when_the_journal_is_full_and_with_everything_else() {
+    let dir = dir();
+    let mut store = open(&dir.path);
+    let (mut last, mut folds) = (0, 0);
+    for index in 0..600 {
+        append(&store, vec![entry(1, index)]).await;
+        let rows = disk::rows(&store).len() as u64;
+        folds += u32::from(rows > last);
+        assert!(rows == last || rows == index + 1, "{rows} rows after entry {index}");
+        last = rows;
+    }
+    assert_eq!(folds, 2, "a write of one entry is one of 256 pages");
+    assert_eq!(store.counters().commits(), 600, "whoever finds the journal full waits for one fsync");
+    assert_eq!(read(&store, ..).await, entries(1, 0..=599));
+    store.save_vote(&vote(2)).await.unwrap();
+    assert_eq!(disk::rows(&store).len(), 600);
+    append(&store, entries(1, 600..=600)).await;
+    store.truncate_after(Some(id(1, 598))).await.unwrap();
+    assert_eq!(disk::rows(&store).len(), 599);
+    drop(store);
+    assert_eq!(read(&open(&dir.path), ..).await, entries(1, 0..=598));
 }

@@ -5,10 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 
-/// The file as a killed process would have left it: copied while it is in use.
+/// The files as a killed process would have left them: copied while they are in use.
 fn killed(from: &Dir) -> Dir {
     let copy = dir();
-    fs::copy(&from.path, &copy.path).unwrap();
+    for end in ["redb", "journal", "mark"] {
+        fs::copy(from.path.with_extension(end), copy.path.with_extension(end)).unwrap();
+    }
     copy
 }
 
