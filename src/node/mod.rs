@@ -86,10 +86,11 @@ impl RunningNode {
 
     async fn end(&self) -> Result<()> {
         tokio::select! {
-            why = self.log.failed() => Err(Error::Broken(format!(
-                "the log failed: {why}\nhint: check the disk under {}",
-                self.data.display()
-            ))),
+            why = self.log.failed() => {
+                let hint = format!("\nhint: check the disk under {}", self.data.display());
+                let hint = if why.contains("\nhint: ") { "" } else { &hint };
+                Err(Error::Broken(format!("the log failed: {why}{hint}")))
+            }
             farewell = self.log.farewell() => match farewell {
                 Farewell::Left => Ok(()),
                 Farewell::Removed => Err(farewell.into()),

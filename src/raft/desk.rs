@@ -36,6 +36,7 @@ use super::peers::messages::{Fate, ReadAnswer, ReadQuestion, Status};
 use super::peers::porch::Heard;
 use super::peers::routes;
 use super::peers::tls::Guests;
+use super::store::{DAMAGE_HINT, Store};
 use super::types::{NodeId, TypeConfig, Vote};
 use super::{Raft, blocking};
 use crate::error::{Error, Result};
@@ -74,6 +75,8 @@ pub struct Desk {
     /// Ops for whoever leads.
     pub strays: Queue,
     pub farewells: Arc<Farewells>,
+    /// The log of this node.
+    pub store: Store,
     /// The term in which this node may decide.
     pub tenure: watch::Receiver<Option<u64>>,
     /// Where snapshots lie.
@@ -106,7 +109,13 @@ impl door::Desk for Desk {
             let from = self.admitted(&caller, &question).await?;
             let body = question.into_body();
             match route.as_str() {
-                routes::READ | routes::OPS | routes::WISH | routes::REMOVED | routes::KEYS | routes::KNOWS
+                routes::READ
+                | routes::OPS
+                | routes::WISH
+                | routes::REMOVED
+                | routes::KEYS
+                | routes::KNOWS
+                | routes::HAD
                     if from.is_none() =>
                 {
                     Err(Refusal::forbidden("no member of this cluster".into()))
@@ -122,6 +131,7 @@ impl door::Desk for Desk {
                 routes::WISH => self.wish(from, body).await,
                 routes::REMOVED => self.removed().await,
                 routes::KNOWS => self.knows(body).await,
+                routes::HAD => self.had(body).await,
                 routes::KEYS => Ok(encoded(&self.gate.secrets.keys())),
                 routes::STATUS => Ok(encoded(&self.status())),
                 other => Err(Refusal { status: StatusCode::NOT_FOUND, why: format!("nothing is asked at {other}") }),
@@ -267,6 +277,19 @@ impl Desk {
         Ok(encoded(&self.members.holder(&key)))
     }
 
+    /// A node that does not have what it acknowledged is of no use, and would do harm if it voted.
+    async fn had(&self, body: Incoming) -> Answered {
+        let index: u64 = read(body, SMALL_MAX).await?;
+        let last = self.store.ends().1.map_or(0, |last| last.index);
+        if last < index {
+            self.store.give_up(&format!(
+                "its directory is older than what this node has acknowledged: entries up to {index}, of which it has \
+                 those up to {last}\nhint: {DAMAGE_HINT}"
+            ));
+        }
+        Ok(encoded(&()))
+    }
+
     async fn wish(&self, from: Option<NodeId>, body: Incoming) -> Answered {
         let wish: Wish = read(body, QUESTION_MAX).await?;
         if let Wish::Move { id, .. } = &wish
@@ -343,6 +366,8 @@ fn told(granted: Result<()>) -> Answered {
     granted.map(|()| encoded(&())).map_err(|e| match e {
         Error::Conflict(why) => Refusal { status: StatusCode::CONFLICT, why },
         Error::NotFound(what) => Refusal { status: StatusCode::NOT_FOUND, why: format!("{what} not found") },
+        // whoever asked says so in words of their own
+        Error::NotDone(why) => Refusal::not_now(&why),
         other => Refusal::not_now(&other),
     })
 }

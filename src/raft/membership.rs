@@ -172,7 +172,12 @@ impl Membership {
         }
         self.raft.trigger().transfer_leader(id).await.map_err(|e| Error::broken("leadership", e))?;
         let led = self.raft.wait(Some(HAND_OVER_WITHIN)).current_leader(id, "the new leader").await;
-        led.map(|_| ()).map_err(|_| Error::NotDone(format!("node {id} did not come to lead")))
+        led.map(|_| ()).map_err(|_| match self.raft.metrics().borrow_watched().current_leader {
+            Some(other) if other != self.id => {
+                Error::Conflict(format!("node {id} did not come to lead; node {other} leads now"))
+            }
+            _ => Error::NotDone(format!("node {id} did not come to lead")),
+        })
     }
 
     /// Hands leadership to the voter that is nearest, if there is another that answers.
@@ -252,7 +257,7 @@ impl Membership {
         match self.raft.change_membership(change, false).await {
             Ok(_) => Ok(()),
             Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_))) => {
-                Err(Error::NotDone("this node does not lead".into()))
+                Err(Error::NotDone("no leader hears a majority".into()))
             }
             Err(RaftError::APIError(ClientWriteError::ChangeMembershipError(ChangeMembershipError::InProgress(_)))) => {
                 Err(Error::NotDone("another change of the membership is under way".into()))

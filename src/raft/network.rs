@@ -1,5 +1,6 @@
 //! Network: openraft's questions to other nodes, over the links.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::pin::pin;
@@ -18,6 +19,7 @@ use openraft::raft::{
     VoteRequest, VoteResponse,
 };
 use openraft::{OptionalSend, type_config::alias::VoteOf};
+use parking_lot::Mutex;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::AsyncReadExt as _;
 use tokio::time::timeout;
@@ -27,7 +29,7 @@ use super::members::Members;
 use super::peers::link::{Failed, Link, Sent};
 use super::peers::links::{Lane, Links};
 use super::peers::routes;
-use super::types::{Member, NodeId, TypeConfig};
+use super::types::{Member, NodeId, TypeConfig, Vote};
 use crate::state::codec;
 
 /// How long a peer may take over entries: it has to write them down.
@@ -41,14 +43,23 @@ const CHUNK: usize = 256 << 10;
 
 /// Makes connections to peers.
 pub struct Network {
-    pub links: Arc<Links>,
-    pub members: Arc<Members>,
+    links: Arc<Links>,
+    members: Arc<Members>,
+    said: Arc<Said>,
 }
 
+/// How far each peer acknowledged entries to this node in the term that it leads last.
+type Said = Mutex<BTreeMap<NodeId, (Vote, u64)>>;
+
 impl Network {
+    /// Reaches `members` by `links`.
+    pub fn new(links: Arc<Links>, members: Arc<Members>) -> Self {
+        Self { links, members, said: Arc::default() }
+    }
+
     fn peer(&self, target: NodeId, member: &Member, lane: Lane) -> Peer {
-        let (links, members) = (self.links.clone(), self.members.clone());
-        Peer { links, members, target, named: member.clone(), lane }
+        let (links, members, said) = (self.links.clone(), self.members.clone(), self.said.clone());
+        Peer { links, members, said, target, named: member.clone(), lane }
     }
 }
 
@@ -72,6 +83,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 pub struct Peer {
     links: Arc<Links>,
     members: Arc<Members>,
+    said: Arc<Said>,
     target: NodeId,
     /// What openraft said of it when it began to speak.
     named: Member,
@@ -85,6 +97,17 @@ impl Peer {
     fn link(&self, lane: Lane) -> Arc<Link> {
         let now = self.members.reach(self.target);
         self.links.to(self.target, now.as_ref().unwrap_or(&self.named), lane)
+    }
+
+    fn acknowledges(&self, leads: Vote, index: u64) {
+        let mut said = self.said.lock();
+        let known = said.entry(self.target).or_insert((leads, index));
+        *known = (leads, if known.0 == leads { known.1.max(index) } else { index });
+    }
+
+    /// The last entry that the peer said it has; 0 when it said nothing in this term.
+    fn acknowledged(&self, leads: Vote) -> u64 {
+        self.said.lock().get(&self.target).filter(|known| known.0 == leads).map_or(0, |known| known.1)
     }
 
     async fn ask<Q: Serialize, A: DeserializeOwned>(
@@ -113,7 +136,23 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         rpc: AppendEntriesRequest<TypeConfig>,
         _: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RPCError<TypeConfig>> {
-        Self::ask(&self.link(self.lane), routes::APPEND, &rpc, APPEND_WITHIN).await
+        let link = self.link(self.lane);
+        let answer = Self::ask(&link, routes::APPEND, &rpc, APPEND_WITHIN).await?;
+        let before = rpc.prev_log_id.map_or(0, |id| id.index);
+        match &answer {
+            AppendEntriesResponse::Success => {
+                self.acknowledges(rpc.vote, rpc.entries.last().map_or(before, |entry| entry.log_id.index));
+            }
+            // openraft holds that to be impossible: it would wait for ever, or end this node, too
+            AppendEntriesResponse::Conflict if (1..=self.acknowledged(rpc.vote)).contains(&before) => {
+                tracing::error!(node = self.target, entry = before, "a node does not have what it acknowledged");
+                _ = Self::ask::<_, ()>(&link, routes::HAD, &before, VOTE_WITHIN).await;
+                let lost = io::Error::other("it does not have what it acknowledged");
+                return Err(RPCError::Unreachable(Unreachable::new(&lost)));
+            }
+            _ => {}
+        }
+        Ok(answer)
     }
 
     async fn vote(

@@ -95,7 +95,7 @@ impl RaftLog {
         let secrets = settings.secrets(dir, &identity.seed)?;
         let links = Arc::new(Links::new(tls::connector(&secrets.papers)?, &identity.cluster));
         let members = Arc::new(Members::unknown());
-        let network = Network { links: links.clone(), members: members.clone() };
+        let network = Network::new(links.clone(), members.clone());
         let raft = Raft::build(identity.node, Arc::new(config()?), network, store.clone(), machine)
             .await
             .map_err(|e| Error::broken("the log cannot be opened", e))?;
@@ -110,7 +110,7 @@ impl RaftLog {
         if let Some((listener, _)) = settings.port {
             let lock = tls::lock(&core.secrets.papers, Arc::new(core.gate()))?;
             let cluster = (identity.cluster, hex(&identity.cluster));
-            let desk = core.desk(&wires, cluster, (farewells.clone(), dir.join("snapshots")));
+            let desk = core.desk(&wires, cluster, (farewells.clone(), store.clone(), dir.join("snapshots")));
             port.spawn(door::serve(listener, lock, Arc::new(desk), ends.is_closed));
         }
         tasks.spawn(core.watch(ends.is_over).run(ends.tenure));

@@ -47,7 +47,7 @@ impl Attempt {
 }
 
 impl RaftLog {
-    /// Writes everything acknowledged so far to `out`, while writes go on: a snapshot, and the records since.
+    /// Writes everything that this node has applied so far to `out`, while writes go on: a snapshot, and the records since.
     ///
     /// # Errors
     /// When the disk fails.

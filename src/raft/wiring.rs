@@ -18,6 +18,7 @@ use super::membership::Membership;
 use super::peers::links::Links;
 use super::router::Router;
 use super::secrets::Secrets;
+use super::store::Store;
 use super::tenure::Watch;
 use super::types::NodeId;
 use crate::state::State;
@@ -91,7 +92,7 @@ impl Core {
         &self,
         wires: &Wires,
         cluster: ([u8; 16], String),
-        (farewells, snapshots): (Arc<Farewells>, PathBuf),
+        (farewells, store, snapshots): (Arc<Farewells>, Store, PathBuf),
     ) -> Desk {
         Desk {
             raft: self.raft.clone(),
@@ -105,6 +106,7 @@ impl Core {
             jobs: wires.queue.clone(),
             strays: wires.elsewhere.clone(),
             farewells,
+            store,
             tenure: wires.tenure.clone(),
             snapshots,
         }

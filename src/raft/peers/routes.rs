@@ -2,6 +2,8 @@
 
 /// Entries of the log and heartbeats: openraft's own.
 pub const APPEND: &str = "/append";
+/// How far the node has acknowledged entries to whoever leads, and now denies to have them.
+pub const HAD: &str = "/had";
 /// A vote.
 pub const VOTE: &str = "/vote";
 /// Whether a vote would be granted.

@@ -114,6 +114,11 @@ impl Store {
         self.0.shared.failed.subscribe()
     }
 
+    /// Takes and gives nothing any more, for a reason that lies elsewhere.
+    pub fn give_up(&self, why: &str) {
+        self.0.shared.fail(why);
+    }
+
     /// How much was written.
     pub fn counters(&self) -> &Counters {
         &self.0.shared.counters
