@@ -10,13 +10,17 @@ use clap::Args;
 
 use super::private_file::{self, PrivateFile};
 use super::{Common, Failure, output};
-use crate::control::Step;
+use crate::control::{Extent, Step};
 use crate::node::{self, Keep};
 
 #[derive(Debug, Args)]
 pub(super) struct Backup {
     /// File to write, mode 0600; one that exists is replaced
     file: PathBuf,
+    /// Take what this node has, though no leader answers: writes that were acknowledged may be missing, and sessions
+    /// that were ended may live in it
+    #[arg(long)]
+    stale: bool,
 }
 
 impl Backup {
@@ -27,7 +31,8 @@ impl Backup {
         let mut node = common.connect()?;
         let mut file = PrivateFile::begin(&self.file).map_err(failed)?;
         let bar = output::byte_bar("backing up", 0);
-        let bytes = node.backup(&mut file, &mut |step| {
+        let extent = if self.stale { Extent::Node } else { Extent::Cluster };
+        let bytes = node.backup(extent, &mut file, &mut |step| {
             if let Step::Receiving { done, total } = step {
                 bar.set_length(total);
                 bar.set_position(done);

@@ -8,7 +8,7 @@ use clap::Subcommand;
 
 use super::output::{JsonArray, Table};
 use super::{Common, Failure};
-use crate::config::parse_duration;
+use crate::config::duration_flag;
 use crate::control::protocol::{ClusterNode, Role};
 use crate::control::{Request, Response};
 
@@ -33,7 +33,7 @@ Whoever holds the token may join the cluster and read everything: keep it as you
         #[arg(long, value_name = "N", default_value_t = 1)]
         uses: u32,
         /// How long it is good
-        #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
+        #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration_flag)]
         ttl: u64,
     },
     /// Make a voter of a learner

@@ -91,6 +91,9 @@ impl Failure {
                 "`sojourn token list EMAIL` shows those of an account"
             }
             "not_found" if self.to_string().starts_with("session") => "`sojourn session list` shows all that live",
+            "conflict" if self.to_string().contains(" app ") => {
+                "`sojourn app list` shows all apps; nothing was changed"
+            }
             "not_found" => "`sojourn user list` shows all accounts",
             "conflict" => "`sojourn user list` shows all accounts; nothing was changed",
             "malformed" | "unacceptable" => "correct it and try again; nothing was changed",

@@ -36,6 +36,8 @@ const GATHER: Duration = Duration::from_millis(200);
 const TRIES: usize = 30;
 /// Keys that could not be copied, of which people are told.
 const SHOWN_MAX: u64 = 20;
+/// How much of their names, bytes.
+const NAMED: usize = 12;
 
 #[derive(Debug, Args)]
 pub(super) struct Import {
@@ -307,8 +309,10 @@ impl Copier<'_> {
         }
         self.sum.skipped += 1;
         if self.sum.skipped <= SHOWN_MAX {
-            let named = plain(&String::from_utf8_lossy(&key[..key.len().min(12)]));
-            self.bar.suspend(|| eprintln!("skipped {named}…: {}", plain(why)));
+            // a session's key is a secret: its beginning tells which one it is
+            let named = plain(&String::from_utf8_lossy(&key[..key.len().min(NAMED)]));
+            let more = if key.len() > NAMED { "…" } else { "" };
+            self.bar.suspend(|| eprintln!("skipped {named}{more}: {}", plain(why)));
         }
     }
 

@@ -80,6 +80,11 @@ impl Serve {
 }
 
 pub(super) fn run(config: Config, joining: Joining) -> Result<(), Failure> {
+    if joining.learner && joining.token.is_none() && !config.data.join("log.redb").exists() {
+        let why =
+            "--learner needs --join or --join-file: without, an empty data directory becomes a cluster of its own";
+        return Err(Failure::Usage(why.into()));
+    }
     trace::start().map_err(Failure::Usage)?;
     private_file::keep_all_private();
     allow_many_files();

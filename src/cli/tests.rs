@@ -13,7 +13,7 @@ use crate::control::protocol::{
     Account, ClusterNode, Copied, Health, Imported, JoinToken, Link, LiveSession, Password, Purpose, Refused, Role,
     Rotated, Status,
 };
-use crate::control::{Operator, Progress, Server};
+use crate::control::{Extent, Operator, Progress, Server};
 use crate::error::{Error, Result as RoomResult};
 use crate::log::Answer;
 
@@ -112,7 +112,7 @@ impl Operator for Stub {
             | Request::UserDisable { email }
             | Request::UserEnable { email }
             | Request::UserApprove { email } => Response::User(account(&email)),
-            Request::UserDelete { .. } | Request::UserSetPassword { .. } | Request::Backup => Response::Done,
+            Request::UserDelete { .. } | Request::UserSetPassword { .. } | Request::Backup(_) => Response::Done,
             Request::UserLink { email } if email.starts_with("nobody") => {
                 Response::Link(Link { purpose: Purpose::FirstAdmin, ..link() })
             }
@@ -158,7 +158,7 @@ impl Operator for Stub {
         Box::pin(async { Ok(answer) })
     }
 
-    fn backup(&self, _progress: Progress) -> Answer<'_, RoomResult<tokio::fs::File>> {
+    fn backup(&self, _extent: Extent, _progress: Progress) -> Answer<'_, RoomResult<tokio::fs::File>> {
         Box::pin(async { tokio::fs::File::open(&self.backup).await.map_err(|e| Error::broken("no backup", e)) })
     }
 }

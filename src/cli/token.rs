@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::output::{self, JsonArray, Table, moment, plain};
 use super::{Common, Failure};
-use crate::config::parse_duration;
+use crate::config::duration_flag;
 use crate::control::protocol::{NewToken, Password, Token};
 use crate::control::{Request, Response};
 
@@ -54,7 +54,7 @@ pub(super) struct Add {
     #[arg(long = "scope", value_name = "SCOPES", value_delimiter = ',', default_value = "profile")]
     scopes: Vec<String>,
     /// How long it is good; without, until it is ended
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration_flag)]
     expires: Option<u64>,
     /// Print JSON
     #[arg(long)]

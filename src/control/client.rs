@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use super::place::{Place, SOCKET};
-use super::protocol::{Fault, Line, Request, Response};
+use super::protocol::{Extent, Fault, Line, Request, Response};
 use crate::limits;
 
 /// Why there is no answer.
@@ -113,8 +113,13 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::ask`]; `NotKept` when `into` fails.
-    pub fn backup(&mut self, into: &mut impl Write, watch: &mut dyn FnMut(Step)) -> Result<u64, Unanswered> {
-        self.say(&Request::Backup)?;
+    pub fn backup(
+        &mut self,
+        extent: Extent,
+        into: &mut impl Write,
+        watch: &mut dyn FnMut(Step),
+    ) -> Result<u64, Unanswered> {
+        self.say(&Request::Backup(extent))?;
         let mut kept = 0;
         loop {
             match self.hear()? {

@@ -21,7 +21,7 @@ use crate::error::Result;
 use crate::log::Answer;
 pub use client::{Client, Step, Unanswered};
 pub use place::SOCKET;
-pub use protocol::{Request, Response};
+pub use protocol::{Extent, Request, Response};
 pub use server::Server;
 
 /// Whoever does what commands ask.
@@ -35,8 +35,8 @@ pub trait Operator: Send + Sync + 'static {
     /// Makes a consistent copy of the whole state, and answers it as an open file, read from its beginning to its end.
     ///
     /// # Errors
-    /// As above.
-    fn backup(&self, progress: Progress) -> Answer<'_, Result<tokio::fs::File>>;
+    /// As above; `NotDone` when more than this node has is wanted and no leader answers.
+    fn backup(&self, extent: Extent, progress: Progress) -> Answer<'_, Result<tokio::fs::File>>;
 }
 
 /// Where a long piece of work says how far it is. Only the newest word counts, so telling often costs nothing.

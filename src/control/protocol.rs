@@ -84,7 +84,16 @@ pub enum Request {
     /// What of a doctor's requests reached the sign-in check. Answer: [`Response::Sightings`].
     DoctorSeen { nonce: String },
     /// A copy of everything. Answer: a file, then [`Response::Done`].
-    Backup,
+    Backup(Extent),
+}
+
+/// What a backup is to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Extent {
+    /// Everything that the cluster acknowledged before.
+    Cluster,
+    /// What this node has, though no leader answer.
+    Node,
 }
 
 /// An account to make.

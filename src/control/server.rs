@@ -147,7 +147,7 @@ async fn read_line(read: &mut BufReader<OwnedReadHalf>) -> io::Result<Asked> {
 async fn answer(write: &mut OwnedWriteHalf, operator: &dyn Operator, request: Request) -> io::Result<()> {
     let (progress, told) = Progress::new();
     let done = match request {
-        Request::Backup => match wait(write, operator.backup(progress), told).await? {
+        Request::Backup(extent) => match wait(write, operator.backup(extent, progress), told).await? {
             Ok(file) => return send(write, file).await,
             Err(e) => Err(e),
         },

@@ -40,7 +40,7 @@ impl Operator for Stub {
         })
     }
 
-    fn backup(&self, progress: Progress) -> Answer<'_, Result<tokio::fs::File>> {
+    fn backup(&self, _extent: Extent, progress: Progress) -> Answer<'_, Result<tokio::fs::File>> {
         Box::pin(async move {
             progress.tell(1, 2);
             tokio::task::yield_now().await;
@@ -233,7 +233,7 @@ fn a_backup_arrives_byte_by_byte_with_progress() {
     std::fs::write(node.dir.path().join("made"), &made).expect("writes");
     let mut client = node.connect();
     let (mut got, mut steps) = (Vec::new(), Vec::new());
-    let bytes = client.backup(&mut got, &mut |step| steps.push(step)).expect("arrives");
+    let bytes = client.backup(Extent::Cluster, &mut got, &mut |step| steps.push(step)).expect("arrives");
     assert!(got == made && bytes == made.len() as u64);
     let last = Step::Receiving { done: bytes, total: bytes };
     assert_eq!((steps.first(), steps.last()), (Some(&Step::Preparing { done: 1, total: 2 }), Some(&last)));
@@ -244,13 +244,14 @@ fn a_backup_arrives_byte_by_byte_with_progress() {
 fn an_empty_backup_is_a_backup() {
     let node = Node::start();
     std::fs::write(node.dir.path().join("made"), b"").expect("writes");
-    assert_eq!(node.connect().backup(&mut Vec::new(), &mut |_| {}).expect("arrives"), 0);
+    assert_eq!(node.connect().backup(Extent::Cluster, &mut Vec::new(), &mut |_| {}).expect("arrives"), 0);
 }
 
 #[test]
 fn a_backup_that_fails_says_why() {
     let node = Node::start();
-    let told = node.connect().backup(&mut Vec::new(), &mut |_| {}).expect_err("there is no file").to_string();
+    let told =
+        node.connect().backup(Extent::Cluster, &mut Vec::new(), &mut |_| {}).expect_err("there is no file").to_string();
     assert!(told.starts_with("no backup: "), "{told}");
 }
 
@@ -259,7 +260,8 @@ fn a_backup_that_cannot_be_kept_is_an_error() {
     let node = Node::start();
     std::fs::write(node.dir.path().join("made"), vec![7; 1_000_000]).expect("writes");
     let mut small = [0; 10];
-    let told = node.connect().backup(&mut &mut small[..], &mut |_| {}).expect_err("is too small").to_string();
+    let told =
+        node.connect().backup(Extent::Cluster, &mut &mut small[..], &mut |_| {}).expect_err("is too small").to_string();
     assert!(told.starts_with("cannot write what the node sent: "), "{told}");
 }
 

@@ -11,7 +11,7 @@ use crate::control::protocol::{
     self as told, Account, Health, ImportChunk, ImportFormat, Link, LiveSession, Purpose, Refused, Request, Response,
     Sighting, Status,
 };
-use crate::control::{self, Progress};
+use crate::control::{self, Extent, Progress};
 use crate::error::{Error, Result};
 use crate::identity::{Identity, NewAccount, OneTimeLink, SessionView, SignUp, User, import};
 use crate::limits;
@@ -36,7 +36,7 @@ impl control::Operator for Desk {
                 Request::Health => Ok(Response::Health(self.health().await)),
                 Request::Status => self.status().await.map(Response::Status),
                 Request::DoctorSeen { nonce } => Ok(Response::Sightings(self.sightings(&nonce))),
-                Request::Backup => Err(Error::Malformed("a backup is asked for on its own".into())),
+                Request::Backup(_) => Err(Error::Malformed("a backup is asked for on its own".into())),
                 Request::ClusterStatus
                 | Request::ClusterToken { .. }
                 | Request::ClusterPromote { .. }
@@ -62,9 +62,13 @@ impl control::Operator for Desk {
     }
 
     /// In a task of its own: whoever asked may go away, and what was written for them must not stay.
-    fn backup(&self, progress: Progress) -> Answer<'_, Result<tokio::fs::File>> {
+    fn backup(&self, extent: Extent, progress: Progress) -> Answer<'_, Result<tokio::fs::File>> {
         Box::pin(async move {
             progress.tell(0, 1);
+            if extent == Extent::Cluster {
+                // a node may lag, and a leader that lost its majority may not know that there is another
+                self.log.refresh().await?;
+            }
             let (log, unnamed) = (self.log.clone(), Unnamed(half_backup(&self.data)));
             let task = tokio::spawn(async move {
                 log.backup(&unnamed.0).await?;

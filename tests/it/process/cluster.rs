@@ -203,21 +203,107 @@ async fn a_backup_of_a_cluster_begins_a_new_one_that_grows() {
     assert_ne!(fresh.json(&["healthcheck"])["cluster"], places[0].json(&["healthcheck"])["cluster"]);
 }
 
+/// Which of them leads.
+fn leading(places: &[Place]) -> usize {
+    let leads = |place: &Place| nodes(place).iter().any(|node| node["is_this"] == true && node["role"] == "leader");
+    let mut found = None;
+    until("somebody leads", || {
+        found = places.iter().position(leads);
+        found.is_some()
+    });
+    found.expect("somebody")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_at_a_node_that_lags_holds_everything_that_was_acknowledged() {
+    let (places, programs) = three();
+    let leader = leading(&places);
+    let behind = (leader + 1) % 3;
+    let mut ada = signed_up(&programs[leader]).await;
+    programs[behind].signal(Signal::STOP);
+    for n in 0..20 {
+        assert_eq!(ada.patch(&json!({"n": n})).await.status(), StatusCode::OK);
+    }
+    ada = ada.a_while_later();
+    let file = places[behind].file("behind").display().to_string();
+    let asked = places[behind].command(&["backup", &file]).spawn().expect("the binary runs");
+    // the question waits in its socket when it wakes up
+    std::thread::sleep(Duration::from_millis(300));
+    programs[behind].signal(Signal::CONT);
+    let done = asked.wait_with_output().expect("it ends");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let fresh = place();
+    fresh.done(&["restore", &file, "--keep-sessions"]);
+    let one = fresh.start();
+    assert_eq!(ada.at_url(&one.url).session().await.expect("it is there")["data"]["n"], 19);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_majority_a_backup_is_made_only_of_what_a_node_has_and_if_that_is_wanted() {
+    let (places, mut programs) = three();
+    let ada = signed_up(&programs[0]).await;
+    let left = leading(&places);
+    let survivor = programs.remove(left);
+    programs.into_iter().for_each(Program::kill);
+    let file = places[left].file("survivor").display().to_string();
+    let refused = places[left].run(&["backup", &file]);
+    assert!(refused.status == 1 && refused.err.contains("no leader answers"), "{}", refused.err);
+    places[left].done(&["backup", "--stale", &file]);
+    let fresh = place();
+    fresh.done(&["restore", &file, "--keep-sessions"]);
+    assert!(ada.at_url(&fresh.start().url).is_signed_in().await);
+    drop(survivor);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_whose_directory_went_back_in_time_says_so_and_stops() {
+    let (places, mut programs) = three();
+    let leader = leading(&places);
+    let mut ada = signed_up(&programs[leader]).await;
+    let (back, leader) = ((leader + 1) % 3, programs[leader].url.clone());
+    let node = programs.remove(back);
+    assert_eq!(node.stop(), Some(0));
+    let earlier = Place::new();
+    places[back].copy_to(&earlier);
+    let node = places[back].start();
+    let has =
+        |n: u64| nodes(&places[back]).iter().any(|node| node["is_this"] == true && node["applied"].as_u64() >= Some(n));
+    for n in 0..20 {
+        assert_eq!(ada.patch(&json!({"n": n})).await.status(), StatusCode::OK);
+    }
+    let applied = nodes(&places[back]).iter().filter_map(|node| node["applied"].as_u64()).max().expect("somebody");
+    until("it has them", || has(applied));
+    node.kill();
+    std::fs::remove_dir_all(places[back].data()).expect("is removed");
+    earlier.copy_to(&places[back]);
+    let (status, log) = match places[back].spawn().ready() {
+        Ok(mut node) => (node.wait().code(), node.log()),
+        Err(ended) => (ended.status, ended.log),
+    };
+    assert_eq!(status, Some(1), "{log}\n{}", programs.iter().map(Program::log).collect::<String>());
+    assert!(log.contains("its directory is older than what this node has acknowledged"), "{log}");
+    assert!(log.contains("hint: a node of several is replaced"), "{log}");
+    assert_eq!(ada.at_url(&leader).get("/readyz").await.status(), StatusCode::OK);
+}
+
+#[test]
+fn a_learner_founds_no_cluster() {
+    let place = place();
+    let refused = place.run(&["serve", "--learner"]);
+    assert!(refused.status == 2 && refused.err.contains("--learner needs --join"), "{}", refused.err);
+    assert!(!place.data().join("log.redb").exists());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_was_paused_wakes_up_and_believes_nothing_old() {
     let (places, programs) = three();
-    let leads = |place: &Place| nodes(place).iter().any(|node| node["is_this"] == true && node["role"] == "leader");
     for round in 0..2 {
         let mut ada = programs[round].visitor();
         ada.sign_up(&format!("ada{round}@example.com")).await;
         assert_eq!(ada.sign_in(&format!("ada{round}@example.com"), PASSWORD).await.status(), StatusCode::OK);
         let ada = ada.a_while_later();
-        let mut paused = None;
-        until("somebody leads", || {
-            paused = places.iter().position(leads);
-            paused.is_some()
-        });
-        let (paused, other) = paused.map(|paused| (&programs[paused], &programs[(paused + 1) % 3])).expect("somebody");
+        let paused = leading(&places);
+        let (paused, other) = (&programs[paused], &programs[(paused + 1) % 3]);
         assert!(ada.at_url(&paused.url).is_signed_in().await);
         paused.signal(Signal::STOP);
         let began = Instant::now();
