@@ -33,7 +33,7 @@ pub use origin::Origin;
 pub use print::Printed;
 pub use problem::{Problem, Problems};
 pub use secret::Secret;
-pub use units::parse_duration;
+pub use units::duration_flag;
 
 /// All settings of a node.
 #[derive(Debug, Clone)]

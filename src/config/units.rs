@@ -21,6 +21,17 @@ pub fn parse_duration(text: &str) -> Result<u64, String> {
     u64::try_from(millis).map_err(|_| "a duration is never negative".to_owned())
 }
 
+/// The same for a flag: what to write instead is always said.
+///
+/// # Errors
+/// As [`parse_duration`], never empty.
+pub fn duration_flag(text: &str) -> Result<u64, String> {
+    parse_duration(text).map_err(|hint| match hint.is_empty() {
+        true => "write a number and a unit, such as 90s, 30m or 1h30m".into(),
+        false => hint,
+    })
+}
+
 /// The shortest exact way to write so many milliseconds.
 pub fn show_duration(mut millis: u64) -> String {
     if millis == 0 {
@@ -89,6 +100,13 @@ mod tests {
         for nonsense in ["", "30x", "m", "1h30", "--1s", "99999999999999999999s"] {
             assert_eq!(parse_duration(nonsense), Err(String::new()), "{nonsense}");
         }
+    }
+
+    #[test]
+    fn a_flag_that_is_no_duration_is_told_what_one_looks_like() {
+        assert_eq!(duration_flag("90s"), Ok(90_000));
+        assert_eq!(duration_flag("abc"), Err("write a number and a unit, such as 90s, 30m or 1h30m".into()));
+        assert_eq!(duration_flag("90"), parse_duration("90"));
     }
 
     #[test]

@@ -211,6 +211,11 @@ impl Identity {
             Outcome::Gone if session.entry.is_signed() => Err(Error::NotSignedIn),
             Outcome::Gone => self.begin_anonymous(patch, add, client).await,
             Outcome::Full => Err(Error::Full),
+            Outcome::BadValue if serde_json::from_slice::<Map<String, Value>>(session.entry.value()).is_err() => {
+                Err(unacceptable(
+                    "What an app stored in this session is no JSON object: nothing can be merged into it.".into(),
+                ))
+            }
             Outcome::BadValue => Err(unacceptable(format!("A session holds at most {value_max} bytes of JSON."))),
             other => Err(Error::Broken(format!("a session write was answered {other:?}"))),
         }

@@ -332,6 +332,13 @@ async fn tokens_of_ours_speak_for_their_owner_and_others_are_the_services_own() 
         assert_eq!(asked(&nobody, bad).await, (401, None));
         assert_eq!(asked(&ada, bad).await, (401, None), "a token outranks cookies");
     }
+    let challenge = async |authorization: &str| {
+        let headers = [&headers[..], &[("Authorization", authorization)]].concat();
+        let answer = ask(&nobody, "/api/authz/forward-auth", &headers).await;
+        answer.headers()[reqwest::header::WWW_AUTHENTICATE].to_str().expect("ASCII").to_owned()
+    };
+    assert_eq!(challenge("Bearer sjt_x").await, "Bearer realm=\"sojourn\", error=\"invalid_token\"");
+    assert_eq!(challenge("Bearer glpat-x").await, "Cookie realm=\"sojourn\"");
     for other in ["Bearer glpat-x", "Basic eDp5", "Negotiate x"] {
         assert_eq!(asked(&nobody, other).await, (401, None), "{other}");
         assert_eq!(asked(&ada, other).await, passes, "{other}");

@@ -105,6 +105,19 @@ async fn what_a_session_keeps_is_bounded() {
 }
 
 #[tokio::test]
+async fn what_an_app_stored_that_is_no_object_is_not_said_to_be_too_large() {
+    let node = crate::redis::open().await;
+    let mut ada = node.visitor();
+    assert_eq!(ada.patch(&json!({"a": 1})).await.status(), StatusCode::OK);
+    let mut app = crate::redis::talk(&node).await;
+    assert_eq!(app.ask(&["SET", &format!("sess:{}", ada.sid()), "[1]"]).await, "+OK");
+    let refused = ada.patch(&json!({"a": 2})).await;
+    assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let detail = body(refused).await["detail"].as_str().expect("a reason").to_owned();
+    assert!(detail.contains("no JSON object"), "{detail}");
+}
+
+#[tokio::test]
 async fn nobody_writes_who_they_are() {
     let node = Node::start().await;
     let mut ada = node.person("ada@example.com").await;

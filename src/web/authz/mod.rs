@@ -186,6 +186,9 @@ fn sign_in(door: &Door, request: &Request, asked: &Asked<'_>, dialect: Dialect) 
         false => Problem::new(StatusCode::UNAUTHORIZED, "Not signed in.").to_json(),
     };
     location.map(|location| reply.headers_mut().insert(header::LOCATION, location));
+    if bearer::is_ours(request) {
+        reply.headers_mut().insert(header::WWW_AUTHENTICATE, bearer::CHALLENGE.clone());
+    }
     Ok(reply)
 }
 

@@ -120,7 +120,7 @@ fn live_keys_are_copied_with_the_time_they_have_left() {
     assert_eq!(done.status, 0, "{}{}", done.out, done.err);
     let told = sum(&done.out);
     assert_eq!((&told["copied"], &told["skipped"], &told["kept"]), (&json!(3_003), &json!(1), &json!(0)));
-    assert!(done.err.contains("skipped sess:list…: it is neither a string nor a hash"), "{}", done.err);
+    assert!(done.err.contains("skipped sess:list: it is neither a string nor a hash"), "{}", done.err);
     assert!(holds(&place, (0, "sess:a"), "one") && holds(&place, (0, "sess:b"), "two"));
     assert!(holds(&place, (0, "sess:29-99"), "value-29-99"));
     assert!(!holds(&place, (0, "other"), "1") && !holds(&place, (0, "sess:three"), "3"));

@@ -31,6 +31,11 @@ path = "/admin"
 groups = ["admins"]
 [[access]]
 host = "app.example.com"
+path = "/orders"
+methods = ["POST"]
+groups = ["admins"]
+[[access]]
+host = "app.example.com"
 path = "/open"
 public = true
 [[access]]
@@ -149,6 +154,18 @@ async fn proxies_let_pass_whom_the_rules_let_pass() {
         assert_eq!(sent(ask(&ada, &front, "/admin/x")).await.0, 403, "{name}");
         let (status, _, body) = sent(page(ask(&ada, &front, "/admin/x"))).await;
         assert!(status == 403 && body.contains("Not allowed"), "{name}: {body}");
+        // what a rule says of a method is said of the request that came, not of one that a proxy makes of it
+        let order = || ada.at_url(&front.url).request(Method::POST, "/orders").header(HOST, APP).body("a=b");
+        for order in [order(), page(order())] {
+            let answer = order.send().await.expect("the proxy answers");
+            assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{name}");
+            assert!(
+                !answer.headers().keys().any(|header| header.as_str().starts_with("remote-")),
+                "{name}: {answer:?}"
+            );
+            let body = answer.text().await.expect("a body");
+            assert!(body.contains("Not allowed") || body.contains("may not open this"), "{name}: {body}");
+        }
         assert_eq!(sent(ask(&nobody, &front, "/x")).await.0, 401, "{name}");
         let (status, location, _) = sent(page(ask(&nobody, &front, "/x?a=b"))).await;
         let login = program.url.replace("127.0.0.1", "localhost") + "/login";
