@@ -49,6 +49,11 @@ impl Identity {
         is_right.then_some(AppScope { name, prefix, may_sign_in, share })
     }
 
+    /// Whether there is an app of this name.
+    pub fn has_app(&self, name: &str) -> bool {
+        self.state.live(&Key::app(name), self.now()).is_some()
+    }
+
     /// Changes whenever an app was added, changed or removed: whoever remembers one asks again.
     pub fn apps_changed(&self) -> u64 {
         self.state.apps_changed()

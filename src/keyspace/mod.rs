@@ -18,8 +18,8 @@ use crate::config::Reads;
 use crate::error::{Error, Result};
 use crate::log::Log;
 pub use crate::state::command::{
-    Access, AppScope, Call, DATABASES, Keys, Names, Reply, Scope, Spec, Watched, find, matches, names, parse_int,
-    selected, show_double, unknown, wrong,
+    Access, AppScope, Call, Counted, DATABASES, Keys, Names, Reply, Scope, Spec, Watched, find, matches, names,
+    parse_int, selected, show_double, unknown, wrong,
 };
 pub use crate::state::told::KEYSPACE_EVENTS as EVENTS;
 use crate::state::{Commands, Key, Op, Outcome, State, command};

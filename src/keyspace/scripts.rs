@@ -85,6 +85,16 @@ impl Keyspace {
         refused
     }
 
+    /// Remembers the body that a call loads.
+    pub fn remember_loaded(&self, call: &Call) {
+        if let [name, below, body] = call.0.as_slice()
+            && name.eq_ignore_ascii_case(b"script")
+            && below.eq_ignore_ascii_case(b"load")
+        {
+            self.scripts.put(sha(body), body);
+        }
+    }
+
     /// Remembers the bodies that calls bring.
     pub(super) fn remember(&self, call: &Call) {
         if let [name, body, ..] = call.0.as_slice()

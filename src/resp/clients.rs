@@ -12,12 +12,63 @@ use tokio::sync::Notify;
 /// All connections.
 #[derive(Default)]
 pub struct Clients {
-    all: Mutex<BTreeMap<u64, Arc<Card>>>,
+    all: Mutex<All>,
     last: AtomicU64,
     /// How many there were.
     pub total: AtomicU64,
     /// Whether nobody is to stay.
     is_closing: AtomicBool,
+}
+
+#[derive(Default)]
+struct All {
+    here: BTreeMap<u64, Arc<Card>>,
+    /// What was counted on those that have ended.
+    gone: Counts,
+}
+
+/// What is counted on a connection, by itself: nobody waits for anybody to count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub commands: u64,
+    /// Of these, how many were answered with an error.
+    pub errors: u64,
+}
+
+impl Counts {
+    fn add(&mut self, other: Self) {
+        self.commands += other.commands;
+        self.errors += other.errors;
+    }
+}
+
+/// How fast commands come, as far as somebody asks.
+pub struct Pace(Mutex<Asked>);
+
+struct Asked {
+    at: Instant,
+    /// How many there had been.
+    commands: u64,
+    /// How many came a second up to then.
+    pace: u64,
+}
+
+impl Pace {
+    /// From now on.
+    pub fn new() -> Self {
+        Self(Mutex::new(Asked { at: Instant::now(), commands: 0, pace: 0 }))
+    }
+
+    /// How many commands came a second since it was asked last, a second ago or longer.
+    pub fn now(&self, commands: u64) -> u64 {
+        let mut asked = self.0.lock();
+        let millis = asked.at.elapsed().as_millis();
+        if millis >= 1_000 {
+            let pace = u128::from(commands.saturating_sub(asked.commands)) * 1_000 / millis;
+            *asked = Asked { at: Instant::now(), commands, pace: u64::try_from(pace).unwrap_or(u64::MAX) };
+        }
+        asked.pace
+    }
 }
 
 /// What others may know of a connection.
@@ -44,8 +95,16 @@ pub struct Seen {
     pub patterns: usize,
     /// Commands that are queued; `None` outside of `MULTI`.
     pub queued: Option<usize>,
-    pub command: String,
+    pub command: &'static str,
     pub at: Option<Instant>,
+    pub counts: Counts,
+}
+
+impl Seen {
+    /// Whether it listens to anything.
+    pub fn listens(&self) -> bool {
+        self.channels + self.patterns > 0
+    }
 }
 
 /// A place among the connections, given back when dropped.
@@ -69,7 +128,7 @@ impl Clients {
             is_cut: AtomicBool::new(false),
             wake: Notify::new(),
         });
-        clients.all.lock().insert(id, card.clone());
+        clients.all.lock().here.insert(id, card.clone());
         if clients.is_closing.load(Ordering::SeqCst) {
             card.cut();
         }
@@ -78,29 +137,41 @@ impl Clients {
 
     /// Everybody, the oldest first.
     pub fn all(&self) -> Vec<Arc<Card>> {
-        self.all.lock().values().cloned().collect()
+        self.all.lock().here.values().cloned().collect()
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
-        self.all.lock().len()
+        self.all.lock().here.len()
+    }
+
+    /// What was counted on all of them, and on those that have ended.
+    pub fn counts(&self) -> Counts {
+        let all = self.all.lock();
+        let mut sum = all.gone;
+        all.here.values().for_each(|card| sum.add(card.seen.lock().counts));
+        sum
     }
 
     /// Ends everybody's connection, and of those who are still on their way in.
     pub fn close(&self) {
         self.is_closing.store(true, Ordering::SeqCst);
-        self.all.lock().values().for_each(|card| card.cut());
+        self.all.lock().here.values().for_each(|card| card.cut());
     }
 
     /// Has everybody look up.
     pub fn wake_all(&self) {
-        self.all.lock().values().for_each(|card| card.wake.notify_one());
+        self.all.lock().here.values().for_each(|card| card.wake.notify_one());
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.clients.clients.all.lock().remove(&self.id);
+        let mut all = self.clients.clients.all.lock();
+        if let Some(card) = all.here.remove(&self.id) {
+            let counts = card.seen.lock().counts;
+            all.gone.add(counts);
+        }
     }
 }
 
@@ -125,7 +196,7 @@ impl Card {
     pub fn line(&self) -> String {
         let seen = self.seen();
         let queued = seen.queued.map_or(-1, |queued| i64::try_from(queued).unwrap_or(i64::MAX));
-        let flags = match (seen.channels + seen.patterns > 0, seen.queued.is_some()) {
+        let flags = match (seen.listens(), seen.queued.is_some()) {
             (true, _) => "P",
             (false, true) => "x",
             (false, false) => "N",
@@ -139,11 +210,11 @@ impl Card {
             self.local,
             seen.name,
             self.since.elapsed().as_secs(),
-            seen.at.map_or(0, |at| at.elapsed().as_secs()),
+            seen.at.unwrap_or(self.since).elapsed().as_secs(),
             seen.db,
             seen.channels,
             seen.patterns,
-            if seen.command.is_empty() { "NULL" } else { &seen.command },
+            if seen.command.is_empty() { "NULL" } else { seen.command },
             seen.user,
             seen.proto,
         )

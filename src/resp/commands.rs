@@ -1,9 +1,13 @@
 //! Commands: runs what concerns the connection or the server.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
-use super::conversation::{Conversation, Who};
-use super::transaction::{arity_below, no_permission};
+use super::below::strange;
+use super::clients::Card;
+use super::conversation::{Conversation, Who, name_of};
+use super::transaction::no_permission;
 use super::words::{self, WORDS, What, Word};
 use super::write::Proto;
 use crate::keyspace::hub::By;
@@ -22,11 +26,32 @@ impl Conversation {
     /// Runs a command; most are answered once, some once for every word.
     pub(super) async fn here(&mut self, word: &'static Word, call: &Call, replies: &mut Vec<Reply>) {
         let args = &call.0[1..];
-        let reply = match word.what {
-            What::Subscribe => return self.subscribe(By::Channel, args, replies),
-            What::Psubscribe => return self.subscribe(By::Pattern, args, replies),
-            What::Unsubscribe => return self.unsubscribe(By::Channel, args, replies),
-            What::Punsubscribe => return self.unsubscribe(By::Pattern, args, replies),
+        // what shows this client shows that it asks
+        if matches!(word.what, What::Client | What::Info) {
+            self.show(name_of(call));
+        }
+        match word.what {
+            What::Subscribe => self.subscribe(By::Channel, args, replies),
+            What::Psubscribe => self.subscribe(By::Pattern, args, replies),
+            What::Unsubscribe => self.unsubscribe(By::Channel, args, replies),
+            What::Punsubscribe => self.unsubscribe(By::Pattern, args, replies),
+            _ => {
+                let reply = self.answered(word, call).await;
+                replies.push(reply);
+            }
+        }
+        match word.what {
+            What::Ping | What::Echo => self.last = word.name,
+            _ => self.show(name_of(call)),
+        }
+    }
+
+    /// What is answered once.
+    async fn answered(&mut self, word: &'static Word, call: &Call) -> Reply {
+        let args = &call.0[1..];
+        match word.what {
+            // answered above, some of them once for every word
+            What::Subscribe | What::Psubscribe | What::Unsubscribe | What::Punsubscribe => wrong::syntax(),
             What::Auth => self.auth(args).await,
             What::Hello => self.hello(args).await,
             What::Ping => self.ping(args),
@@ -55,7 +80,7 @@ impl Conversation {
             What::Pubsub => self.pubsub(args),
             What::Command => command(args),
             What::Memory => self.memory_of(args),
-            What::Acl => self.acl(args),
+            What::Acl => self.whoami(),
             What::Slowlog => slowlog(args),
             What::Latency => latency(args),
             What::Role => Reply::Array(vec![Reply::bulk("master"), Reply::Int(0), Reply::Array(Vec::new())]),
@@ -68,9 +93,7 @@ impl Conversation {
             What::Wait => Reply::Int(0),
             What::Cluster => Reply::err("ERR This instance has cluster support disabled"),
             What::Monitor => Reply::err("ERR MONITOR is not supported: it would show everybody's sessions"),
-        };
-        self.show(word.name);
-        replies.push(reply);
+        }
     }
 
     fn ping(&self, args: &[Bytes]) -> Reply {
@@ -111,10 +134,7 @@ impl Conversation {
                 }
                 Err(refused) => refused,
             },
-            (b"info", []) => {
-                self.show("client|info");
-                Reply::Verbatim(self.card.line() + "\n")
-            }
+            (b"info", []) => Reply::Verbatim(self.card.line() + "\n"),
             (b"list", filters) => self.list(filters),
             (b"kill", filters @ [_, ..]) => self.kill(filters),
             (b"no-evict" | b"no-touch", [switch]) => match switch.to_ascii_lowercase().as_slice() {
@@ -127,15 +147,12 @@ impl Conversation {
             }
             (b"reply", [_]) => wrong::syntax(),
             (b"getredir", []) => Reply::Int(-1),
-            (b"id" | b"getname" | b"setname" | b"info" | b"kill" | b"no-evict" | b"reply" | b"getredir", _) => {
-                arity_below("client", &args[0])
-            }
-            _ => unknown_below("CLIENT", &args[0]),
+            _ => strange("client", &args[0]),
         }
     }
 
     /// The connections that this client may know of: all, or those of its own app.
-    fn mine(&self) -> Vec<std::sync::Arc<super::clients::Card>> {
+    fn mine(&self) -> Vec<Arc<Card>> {
         let mut all = self.door.clients.all();
         if let Some(app) = &self.scope.app {
             all.retain(|card| card.seen().user == app.name);
@@ -143,17 +160,23 @@ impl Conversation {
         all
     }
 
+    /// Whether there is a user of this name that this client may know of.
+    fn is_user(&self, name: &str) -> bool {
+        name == "default"
+            || match &self.scope.app {
+                Some(app) => app.name == name,
+                None => self.door.identity.has_app(name),
+            }
+    }
+
     /// `CLIENT LIST [TYPE normal] [ID n …]`.
     fn list(&self, filters: &[Bytes]) -> Reply {
-        self.show("client|list");
         let mut found = self.mine();
         match filters {
             [] => {}
-            [word, kind] if word.eq_ignore_ascii_case(b"type") => match kind.to_ascii_lowercase().as_slice() {
-                b"normal" => found.retain(|card| card.seen().channels + card.seen().patterns == 0),
-                b"pubsub" => found.retain(|card| card.seen().channels + card.seen().patterns > 0),
-                b"master" | b"replica" | b"slave" => found.clear(),
-                _ => return Reply::error(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(kind))),
+            [word, kind] if word.eq_ignore_ascii_case(b"type") => match of_type(found, kind) {
+                Ok(fitting) => found = fitting,
+                Err(refused) => return refused,
             },
             [word, ids @ ..] if word.eq_ignore_ascii_case(b"id") && !ids.is_empty() => {
                 let ids: Option<Vec<i64>> = ids.iter().map(|id| parse_int(id)).collect();
@@ -165,7 +188,7 @@ impl Conversation {
         Reply::Verbatim(found.iter().map(|card| card.line() + "\n").collect())
     }
 
-    /// `CLIENT KILL address`, or `CLIENT KILL ID n | ADDR a | LADDR a`.
+    /// `CLIENT KILL address`, or `CLIENT KILL ID n | ADDR a | LADDR a | TYPE t | USER name`.
     fn kill(&self, filters: &[Bytes]) -> Reply {
         let text = |word: &Bytes| String::from_utf8_lossy(word).into_owned();
         let mut found = self.mine();
@@ -191,7 +214,12 @@ impl Conversation {
                 },
                 b"addr" => found.retain(|card| card.address.to_string() == value),
                 b"laddr" => found.retain(|card| card.local.to_string() == value),
+                b"user" if !self.is_user(&value) => return Reply::error(format!("ERR No such user '{value}'")),
                 b"user" => found.retain(|card| card.seen().user == value),
+                b"type" => match of_type(found, pair[1].as_ref()) {
+                    Ok(fitting) => found = fitting,
+                    Err(refused) => return refused,
+                },
                 b"skipme" if value.eq_ignore_ascii_case("yes") => skips_me = true,
                 b"skipme" if value.eq_ignore_ascii_case("no") => skips_me = false,
                 _ => return wrong::syntax(),
@@ -210,23 +238,30 @@ impl Conversation {
                 None => Reply::Null,
             },
             (b"usage", [_, _] | [_, _, _, ..]) => wrong::syntax(),
-            (b"usage", []) => arity_below("memory", &args[0]),
             (b"purge", []) => Reply::OK,
             (b"doctor", []) => Reply::Verbatim("Sam, I can't find any memory issue in your instance.\n".into()),
-            _ => unknown_below("MEMORY", &args[0]),
+            _ => strange("memory", &args[0]),
         }
     }
 
-    fn acl(&self, args: &[Bytes]) -> Reply {
-        match (args[0].to_ascii_lowercase().as_slice(), &args[1..]) {
-            (b"whoami", []) => Reply::bulk(match (&self.who, &self.scope.app) {
-                (Who::App { .. }, Some(app)) => &app.name,
-                _ => "default",
-            }),
-            (b"whoami", _) => arity_below("acl", &args[0]),
-            _ => Reply::err("ERR only ACL WHOAMI is supported: users are made by `sojourn app add`"),
-        }
+    fn whoami(&self) -> Reply {
+        // nothing else stands below it
+        Reply::bulk(match (&self.who, &self.scope.app) {
+            (Who::App { .. }, Some(app)) => &app.name,
+            _ => "default",
+        })
     }
+}
+
+/// Those among connections that are of a type.
+fn of_type(mut all: Vec<Arc<Card>>, kind: &[u8]) -> Result<Vec<Arc<Card>>, Reply> {
+    match kind.to_ascii_lowercase().as_slice() {
+        b"normal" => all.retain(|card| !card.seen().listens()),
+        b"pubsub" => all.retain(|card| card.seen().listens()),
+        b"master" | b"replica" | b"slave" => all.clear(),
+        _ => return Err(Reply::error(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(kind)))),
+    }
+    Ok(all)
 }
 
 /// A client's name, if it is one.
@@ -240,18 +275,12 @@ pub(super) fn client_name(name: &[u8]) -> Result<String, Reply> {
     }
 }
 
-pub(super) fn unknown_below(command: &str, below: &[u8]) -> Reply {
-    let below = String::from_utf8_lossy(&below[..below.len().min(128)]).into_owned();
-    Reply::error(format!("ERR unknown subcommand '{below}'. Try {command} HELP."))
-}
-
 fn slowlog(args: &[Bytes]) -> Reply {
     match (args[0].to_ascii_lowercase().as_slice(), &args[1..]) {
         (b"len", []) => Reply::Int(0),
         (b"get", [] | [_]) => Reply::Array(Vec::new()),
         (b"reset", []) => Reply::OK,
-        (b"len" | b"get" | b"reset", _) => arity_below("slowlog", &args[0]),
-        _ => unknown_below("SLOWLOG", &args[0]),
+        _ => strange("slowlog", &args[0]),
     }
 }
 
@@ -260,23 +289,21 @@ fn latency(args: &[Bytes]) -> Reply {
         (b"latest", []) | (b"history", [_]) => Reply::Array(Vec::new()),
         (b"histogram", _) => Reply::Map(Vec::new()),
         (b"reset", _) => Reply::Int(0),
-        (b"latest" | b"history", _) => arity_below("latency", &args[0]),
-        _ => unknown_below("LATENCY", &args[0]),
+        _ => strange("latency", &args[0]),
     }
 }
 
 /// `COMMAND`: what commands there are, as far as clients ask.
 fn command(args: &[Bytes]) -> Reply {
-    let Some(below) = args.first() else {
-        return Reply::Array(keyspace::names().map(spec_row).chain(WORDS.iter().map(word_row)).collect());
-    };
+    let all = || Reply::Array(keyspace::names().map(spec_row).chain(WORDS.iter().map(word_row)).collect());
+    let Some(below) = args.first() else { return all() };
     match (below.to_ascii_lowercase().as_slice(), &args[1..]) {
         (b"count", []) => Reply::count(keyspace::names().count() + WORDS.len()),
-        (b"docs", _) => Reply::Map(Vec::new()),
         (b"list", []) => {
             let names = keyspace::names().map(|spec| spec.name).chain(WORDS.iter().map(|word| word.name));
             Reply::Array(names.map(Reply::bulk).collect())
         }
+        (b"info", []) => all(),
         (b"info", names) => Reply::Array(names.iter().map(|name| row(name)).collect()),
         (b"getkeys", [name, _, ..]) => match keyspace::find(name).map(|spec| (spec, spec.takes(args.len() - 1))) {
             Some((spec, true)) => match spec.keys_of(&args[1..]) {
@@ -288,8 +315,7 @@ fn command(args: &[Bytes]) -> Reply {
             Some((_, false)) => Reply::err("ERR Invalid number of arguments specified for command"),
             None => Reply::err("ERR Invalid command specified"),
         },
-        (b"count" | b"getkeys", _) => arity_below("command", below),
-        _ => unknown_below("COMMAND", below),
+        _ => wrong::syntax(),
     }
 }
 

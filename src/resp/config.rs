@@ -3,11 +3,13 @@
 use bytes::Bytes;
 
 use super::conversation::Conversation;
-use super::events;
-use super::transaction::arity_below;
+use super::{below, events};
 use crate::keyspace::DATABASES;
-use crate::keyspace::{EVENTS, Reply, matches};
+use crate::keyspace::{EVENTS, Reply, matches, wrong};
 use crate::limits;
+
+/// What Redis lets nobody set, not even to what it is.
+const IMMUTABLE: &[&str] = &["cluster-enabled", "databases"];
 
 impl Conversation {
     pub(super) async fn config(&mut self, args: &[Bytes]) -> Reply {
@@ -20,8 +22,9 @@ impl Conversation {
             (b"set", pairs @ [_, _, ..]) if pairs.len().is_multiple_of(2) => self.config_set(pairs).await,
             (b"resetstat", []) => Reply::OK,
             (b"rewrite", []) => Reply::err("ERR The server is running without a config file"),
-            (b"get" | b"set" | b"resetstat" | b"rewrite", _) => arity_below("config", &args[0]),
-            _ => super::commands::unknown_below("CONFIG", &args[0]),
+            // a name without a value
+            (b"set", _) => wrong::syntax(),
+            _ => below::strange("config", &args[0]),
         }
     }
 
@@ -51,26 +54,23 @@ impl Conversation {
     }
 
     fn config_get(&self, patterns: &[Bytes]) -> Reply {
-        let wanted =
-            |name: &str| patterns.iter().any(|pattern| matches(&pattern.to_ascii_lowercase(), name.as_bytes()));
-        let fitting = self.parameters().into_iter().filter(|(name, _)| wanted(name));
-        Reply::Map(fitting.map(|(name, value)| (Reply::bulk(name), Reply::bulk(value))).collect())
+        // as it was asked for, unless by a pattern
+        let shown = |name: &'static str| {
+            let fits = |pattern: &&Bytes| matches(&pattern.to_ascii_lowercase(), name.as_bytes());
+            let by = patterns.iter().find(fits)?;
+            Some(if by.eq_ignore_ascii_case(name.as_bytes()) { Reply::Bulk(by.clone()) } else { Reply::bulk(name) })
+        };
+        let all = self.parameters().into_iter();
+        Reply::Map(all.filter_map(|(name, value)| Some((shown(name)?, Reply::bulk(value)))).collect())
     }
 
     /// Sets which keyspace events are told, in the whole cluster. An app may add to them: others count on theirs.
+    /// Everything else may be set to what it is.
     async fn config_set(&mut self, pairs: &[Bytes]) -> Reply {
-        let mut wanted = None;
-        for pair in pairs.chunks(2) {
-            let name = String::from_utf8_lossy(&pair[0]).into_owned();
-            if name.eq_ignore_ascii_case(EVENTS) {
-                wanted = Some(String::from_utf8_lossy(&pair[1]).into_owned());
-            } else if self.parameters().iter().any(|(known, _)| name.eq_ignore_ascii_case(known)) {
-                return failed(&name, "can't set immutable config");
-            } else {
-                let text = format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'");
-                return Reply::error(text);
-            }
-        }
+        let wanted = match self.wanted_events(pairs) {
+            Ok(wanted) => wanted,
+            Err(refused) => return refused,
+        };
         let Some(mut letters) = wanted else { return Reply::OK };
         let held = self.door.keyspace.setting(EVENTS).map(|held| String::from_utf8_lossy(&held).into_owned());
         if self.scope.app.is_some() {
@@ -86,6 +86,29 @@ impl Conversation {
             Ok(()) => Reply::OK,
             Err(error) => self.refused(&error),
         }
+    }
+
+    /// The events that are to be told, if pairs say so.
+    fn wanted_events(&self, pairs: &[Bytes]) -> Result<Option<String>, Reply> {
+        let text = |word: &Bytes| String::from_utf8_lossy(word).into_owned();
+        let (known, mut wanted, mut said) = (self.parameters(), None, Vec::new());
+        for pair in pairs.chunks(2) {
+            let (name, value) = (text(&pair[0]), text(&pair[1]));
+            let Some((own, held)) = known.iter().find(|(own, _)| name.eq_ignore_ascii_case(own)) else {
+                let text = format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'");
+                return Err(Reply::error(text));
+            };
+            if said.contains(own) {
+                return Err(failed(&name, "duplicate parameter"));
+            }
+            said.push(*own);
+            if *own == EVENTS {
+                wanted = Some(value);
+            } else if *held != value || IMMUTABLE.contains(own) {
+                return Err(failed(&name, "can't set immutable config"));
+            }
+        }
+        Ok(wanted)
     }
 }
 

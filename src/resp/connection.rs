@@ -147,14 +147,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             let is_full = self.calls.len() >= most;
             while !self.calls.is_empty() && !talk.closes {
                 talk.answer(&mut self.calls, &mut self.replies).await;
-                self.write(talk, door).await?;
+                self.write(talk).await?;
             }
             if let (Err(Wrong(what)), false) = (wrong, talk.closes) {
                 door.meters.cut.increment(1);
                 self.replies.push(Reply::error(format!("ERR Protocol error: {what}")));
                 talk.closes = true;
-                self.write(talk, door).await?;
+                self.write(talk).await?;
             }
+            talk.rest();
             self.send().await?;
             if !is_full || talk.closes {
                 return Ok(());
@@ -174,11 +175,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Ok(())
     }
 
-    async fn write(&mut self, talk: &Conversation, door: &Door) -> io::Result<()> {
+    async fn write(&mut self, talk: &mut Conversation) -> io::Result<()> {
         let mut replies = std::mem::take(&mut self.replies);
         for reply in replies.drain(..) {
             if reply.is_error() {
-                door.meters.errors.increment(1);
+                talk.count_error();
             }
             write::reply(&mut self.out, &reply, talk.proto());
             if self.out.len() >= SEND {

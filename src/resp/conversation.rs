@@ -10,7 +10,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Door;
-use super::clients::Card;
+use super::below;
+use super::clients::{Card, Counts, Seen};
 use super::frame::Bounds;
 use super::transaction::Queue;
 use super::words::{self, What, Word};
@@ -45,6 +46,10 @@ pub struct Conversation {
     pub closes: bool,
     /// What somebody unknown may still say.
     patience: u32,
+    /// What was counted here.
+    counts: Counts,
+    /// What was said last.
+    pub(super) last: &'static str,
 }
 
 /// What is to be done about a command.
@@ -76,6 +81,8 @@ impl Conversation {
             subscriber: None,
             closes: false,
             patience: limits::REDIS_UNKNOWN_COMMANDS_MAX,
+            counts: Counts::default(),
+            last: "",
         };
         new.begin_anew();
         new
@@ -88,7 +95,8 @@ impl Conversation {
         self.proto = Proto::Two;
         (self.queue, self.subscriber) = (None, None);
         self.watched.clear();
-        self.card.note(|seen| *seen = super::clients::Seen { user: "default".into(), proto: 2, ..Default::default() });
+        let new = || Seen { user: "default".into(), proto: 2, ..Default::default() };
+        self.card.note(|seen| *seen = Seen { counts: seen.counts, ..new() });
     }
 
     /// Whether it is known who this is.
@@ -160,6 +168,7 @@ impl Conversation {
 
     async fn otherwise(&mut self, way: Way, call: Call, replies: &mut Vec<Reply>) {
         self.door.meters.others.increment(1);
+        self.counts.commands += 1;
         if !self.is_known() {
             self.patience = self.patience.saturating_sub(1);
             self.closes |= self.patience == 0;
@@ -171,7 +180,10 @@ impl Conversation {
                 }
                 replies.push(error);
             }
-            Way::Waits => replies.push(self.wait(call)),
+            Way::Waits => {
+                self.last = name_of(&call);
+                replies.push(self.wait(call));
+            }
             Way::Here(word) => self.here(word, &call, replies).await,
             Way::Cut | Way::Keys => {
                 tracing::warn!(address = %self.card.address, "somebody speaks HTTP to the Redis door, and is cut off");
@@ -186,6 +198,8 @@ impl Conversation {
             return;
         }
         self.door.meters.keys.increment(stretch.len() as u64);
+        self.counts.commands += stretch.len() as u64;
+        self.last = stretch.last().map_or("", name_of);
         let ended = self.door.keyspace.run(&self.scope, stretch, replies).await;
         stretch.clear();
         self.closes |= ended.is_err();
@@ -214,6 +228,9 @@ impl Conversation {
         if !spec.takes(call.0.len()) {
             return Way::Refused(wrong::arity(spec.name));
         }
+        if let Some(refused) = below::refusal(spec.name, &call.0) {
+            return Way::Refused(refused);
+        }
         let own = self.scope.app.as_ref();
         let may_name = |raw: &&Bytes| own.is_none_or(|app| raw.starts_with(&app.prefix));
         match spec.keys_of(&call.0) {
@@ -238,6 +255,9 @@ impl Conversation {
     fn way_of_word(&self, word: &'static Word, call: &Call, listens: bool) -> Way {
         if !word.takes(call.0.len()) {
             return Way::Refused(wrong::arity(word.name));
+        }
+        if let Some(refused) = below::refusal(word.name, &call.0) {
+            return Way::Refused(refused);
         }
         if !self.is_known() && !word.is_for_strangers() {
             return Way::Refused(no_auth());
@@ -269,8 +289,25 @@ impl Conversation {
         self.subscriber.as_mut().and_then(Subscriber::try_next)
     }
 
+    /// Notes that a command is answered with an error.
+    pub fn count_error(&mut self) {
+        self.counts.errors += 1;
+        self.door.meters.errors.increment(1);
+    }
+
+    /// Shows others what was said in a turn: once, and not with each command.
+    pub fn rest(&self) {
+        self.card.note(|seen| {
+            seen.queued = self.queue.as_ref().map(Queue::len);
+            seen.command = self.last;
+            seen.at = Some(std::time::Instant::now());
+            seen.counts = self.counts;
+        });
+    }
+
     /// What others may see of this client, as it is now.
-    pub(super) fn show(&self, command: &str) {
+    pub(super) fn show(&mut self, command: &'static str) {
+        self.last = command;
         let count = |by| self.subscriber.as_ref().map_or(0, |subscriber| subscriber.all(by).len());
         self.card.note(|seen| {
             seen.db = self.scope.db;
@@ -279,9 +316,19 @@ impl Conversation {
             seen.channels = count(keyspace::hub::By::Channel);
             seen.patterns = count(keyspace::hub::By::Pattern);
             seen.queued = self.queue.as_ref().map(Queue::len);
-            seen.command = command.to_owned();
-            seen.at = Some(std::time::Instant::now());
         });
+        self.rest();
+    }
+}
+
+/// The name of a command by which others know it.
+pub(super) fn name_of(call: &Call) -> &'static str {
+    let Some(name) = call.0.first() else { return "" };
+    match (words::find(name), keyspace::find(name)) {
+        (Some(word), _) => below::name(word.name, &call.0),
+        (None, Some(spec)) => below::name(spec.name, &call.0),
+        (None, None) if name.eq_ignore_ascii_case(b"evalsha_ro") => "evalsha_ro",
+        (None, None) => "evalsha",
     }
 }
 

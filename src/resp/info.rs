@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::VERSION;
 use super::conversation::Conversation;
-use crate::keyspace::{Call, Reply};
+use crate::keyspace::{Counted, Reply};
 
 /// All sections, in the order of Redis.
 const SECTIONS: &[&str] = &[
@@ -56,12 +56,7 @@ impl Conversation {
                     .chain([("aof_enabled", "1".to_owned())])
                     .collect()
             }
-            "stats" => vec![
-                ("total_connections_received", self.door.clients.total.load(Ordering::Relaxed).to_string()),
-                ("pubsub_channels", self.door.keyspace.hub().channels(self.scope.app.as_ref()).len().to_string()),
-                ("pubsub_patterns", self.door.keyspace.hub().patterns(self.scope.app.as_ref()).to_string()),
-                ("evicted_keys", "0".into()),
-            ],
+            "stats" => self.stats(),
             "replication" => vec![
                 ("role", "master".into()),
                 ("connected_slaves", "0".into()),
@@ -70,11 +65,15 @@ impl Conversation {
                 ("master_repl_offset", "0".into()),
             ],
             "cluster" => vec![("cluster_enabled", "0".into())],
-            "keyspace" => self.keys().await,
             _ => Vec::new(),
         };
         // a String takes everything
         let _ = write!(text, "# {title}\r\n");
+        if section == "keyspace" {
+            for (db, keys) in self.keys().await {
+                let _ = write!(text, "{db}:{keys}\r\n");
+            }
+        }
         for (name, value) in lines {
             let _ = write!(text, "{name}:{value}\r\n");
         }
@@ -98,6 +97,20 @@ impl Conversation {
         ]
     }
 
+    /// What was counted on this node. What is not counted is left out: how many keys were found, and how many have ended.
+    fn stats(&self) -> Vec<(&'static str, String)> {
+        let (app, hub, counts) = (self.scope.app.as_ref(), self.door.keyspace.hub(), self.door.clients.counts());
+        vec![
+            ("total_connections_received", self.door.clients.total.load(Ordering::Relaxed).to_string()),
+            ("total_commands_processed", counts.commands.to_string()),
+            ("instantaneous_ops_per_sec", self.door.pace.now(counts.commands).to_string()),
+            ("total_error_replies", counts.errors.to_string()),
+            ("pubsub_channels", hub.channels(app).len().to_string()),
+            ("pubsub_patterns", hub.patterns(app).to_string()),
+            ("evicted_keys", "0".into()),
+        ]
+    }
+
     fn memory(&self) -> Vec<(&'static str, String)> {
         let (_, used) = self.door.keyspace.size();
         vec![
@@ -108,27 +121,13 @@ impl Conversation {
         ]
     }
 
-    /// How many keys this client sees in each database. Counting takes long where there are many; then it is said how
-    /// many entries there are in all.
-    async fn keys(&self) -> Vec<(&'static str, String)> {
-        const NAMES: [&str; 16] = [
-            "db0", "db1", "db2", "db3", "db4", "db5", "db6", "db7", "db8", "db9", "db10", "db11", "db12", "db13",
-            "db14", "db15",
-        ];
-        let shown = |keys: i64| format!("keys={keys},expires={keys},avg_ttl=0");
-        let (count, _) = self.door.keyspace.size();
-        if count > 2_000 {
-            return vec![("db0", shown(i64::try_from(count).unwrap_or(i64::MAX)))];
-        }
-        let mut all = Vec::new();
-        for (db, name) in (0..).zip(NAMES) {
-            let scope = crate::keyspace::Scope { db, ..self.scope.clone() };
-            let mut replies = Vec::new();
-            let asked = self.door.keyspace.run(&scope, &[Call::of(["dbsize"])], &mut replies).await;
-            if let (Ok(()), Some(Reply::Int(keys @ 1..))) = (asked, replies.first()) {
-                all.push((name, shown(*keys)));
-            }
-        }
-        all
+    /// How many keys this client sees in each database here, and how many of them end.
+    async fn keys(&self) -> Vec<(String, String)> {
+        let Ok(counted) = self.door.keyspace.counted(&self.scope).await else { return Vec::new() };
+        let shown = |(db, counted): (usize, &Counted)| {
+            let line = format!("keys={},expires={},avg_ttl=0", counted.keys, counted.ending);
+            (counted.keys > 0).then(|| (format!("db{db}"), line))
+        };
+        counted.iter().enumerate().filter_map(shown).collect()
     }
 }

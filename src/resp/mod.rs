@@ -10,6 +10,7 @@
 
 pub mod accept;
 mod admission;
+mod below;
 mod clients;
 mod commands;
 mod config;
@@ -35,7 +36,7 @@ use crate::identity::Identity;
 use crate::keyspace::Keyspace;
 use crate::random;
 pub use accept::{Port, serve};
-use clients::Clients;
+use clients::{Clients, Pace};
 use guesses::Guesses;
 use metrics::Meters;
 pub use settings::Settings;
@@ -49,6 +50,7 @@ pub struct Door {
     keyspace: Arc<Keyspace>,
     settings: Settings,
     clients: Clients,
+    pace: Pace,
     guesses: Guesses,
     meters: Meters,
     /// Names this run of the program, as Redis has it: 40 hexadecimal digits.
@@ -64,6 +66,7 @@ impl Door {
             keyspace,
             settings,
             clients: Clients::default(),
+            pace: Pace::new(),
             guesses: Guesses::default(),
             meters: Meters::new(),
             run_id: random::hex::<20>(),

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 
 use super::conversation::Conversation;
-use super::transaction::arity_below;
 use crate::keyspace::hub::{By, Message};
 use crate::keyspace::{Reply, matches};
 use crate::limits::{REDIS_CHANNEL_BYTES_MAX, REDIS_CHANNELS_MAX, REDIS_PATTERNS_MAX};
@@ -58,12 +57,7 @@ impl Conversation {
             ),
             (b"numpat", []) => Reply::count(hub.patterns(app)),
             (b"shardchannels" | b"shardnumsub", _) => Reply::Array(Vec::new()),
-            (b"channels", _) => Reply::error(format!(
-                "ERR unknown subcommand or wrong number of arguments for '{}'. Try PUBSUB HELP.",
-                String::from_utf8_lossy(&args[0])
-            )),
-            (b"numpat", _) => arity_below("pubsub", &args[0]),
-            _ => super::commands::unknown_below("PUBSUB", &args[0]),
+            _ => super::below::strange("pubsub", &args[0]),
         }
     }
 }

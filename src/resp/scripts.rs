@@ -3,7 +3,6 @@
 use bytes::Bytes;
 
 use super::conversation::Conversation;
-use super::transaction::arity_below;
 use crate::keyspace::{Reply, wrong};
 
 impl Conversation {
@@ -28,8 +27,7 @@ impl Conversation {
             (b"flush", [_]) => Reply::err("ERR SCRIPT FLUSH only support SYNC|ASYNC option"),
             (b"kill", []) => Reply::err("NOTBUSY No scripts in execution right now."),
             (b"debug", [_]) => wrong::syntax(),
-            (b"load" | b"exists" | b"flush" | b"kill" | b"debug", _) => arity_below("script", &args[0]),
-            _ => super::commands::unknown_below("SCRIPT", &args[0]),
+            _ => super::below::strange("script", &args[0]),
         }
     }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::conversation::Conversation;
 use super::words::{self, What};
 use crate::error::Error;
-use crate::keyspace::{Call, Reply, selected, wrong};
+use crate::keyspace::{Call, Reply, selected};
 use crate::limits::{REDIS_KEY_MAX, REDIS_QUEUED_MAX, REDIS_REQUEST_MAX, REDIS_WATCHED_MAX};
 
 /// What waits for `EXEC`.
@@ -100,6 +100,8 @@ impl Conversation {
             word.is_some_and(|word| word.what != What::Select)
         };
         let on_keys: Vec<Call> = queue.calls.iter().filter(|call| !is_ours(call)).cloned().collect();
+        // what is loaded here may be run by name behind it
+        queue.calls.iter().for_each(|call| self.door.keyspace.remember_loaded(call));
         let replies = match on_keys.is_empty() && watched.is_empty() {
             true => Ok(Some(Vec::new())),
             false => self.door.keyspace.transact(&self.scope, on_keys, watched).await,
@@ -139,9 +141,4 @@ impl Conversation {
 
 pub(super) fn no_permission() -> Reply {
     Reply::err("NOPERM this user has no permissions to access one of the keys used as arguments")
-}
-
-/// What too few or too many words are answered, of a command with one below it.
-pub(super) fn arity_below(command: &str, below: &[u8]) -> Reply {
-    wrong::arity(&format!("{command}|{}", String::from_utf8_lossy(below).to_lowercase()))
 }

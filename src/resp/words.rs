@@ -100,7 +100,7 @@ pub static WORDS: &[Word] = &[
     word("readwrite", 1, What::Cluster, When::Queued),
     word("reset", 1, What::Reset, When::Always),
     word("role", 1, What::Role, When::Queued),
-    word("script", -2, What::Script, When::Outside),
+    word("script", -2, What::Script, When::Queued),
     word("select", 2, What::Select, When::Queued),
     word("slowlog", -2, What::Slowlog, When::Queued),
     word("subscribe", -2, What::Subscribe, When::Listening),

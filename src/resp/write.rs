@@ -35,13 +35,19 @@ pub fn reply(out: &mut BytesMut, reply: &Reply, proto: Proto) {
 
 fn put(out: &mut BytesMut, reply: &Reply, proto: Proto) {
     match reply {
-        Reply::Status(status) => text(out, b'+', status),
-        Reply::Error(error) if error.contains(['\r', '\n']) => text(out, b'-', &error.replace(['\r', '\n'], " ")),
-        Reply::Error(error) => text(out, b'-', error),
+        Reply::Status(status) => text(out, b'+', status.as_bytes()),
+        Reply::RawStatus(status) => text(out, b'+', status),
+        Reply::RawError(error) => text(out, b'-', error),
+        Reply::Error(error) if error.contains(['\r', '\n']) => {
+            text(out, b'-', error.replace(['\r', '\n'], " ").as_bytes())
+        }
+        Reply::Error(error) => text(out, b'-', error.as_bytes()),
         Reply::Int(n) => header(out, b':', *n),
+        Reply::Bool(is_so) if proto == Proto::Three => text(out, b'#', if *is_so { b"t" } else { b"f" }),
+        Reply::Bool(is_so) => header(out, b':', i64::from(*is_so)),
         Reply::Bulk(bytes) => bulk(out, b'$', bytes),
         Reply::Value(entry) => bulk(out, b'$', entry.value()),
-        Reply::Double(n) if proto == Proto::Three => text(out, b',', &show_double(*n)),
+        Reply::Double(n) if proto == Proto::Three => text(out, b',', show_double(*n).as_bytes()),
         Reply::Double(n) => bulk(out, b'$', show_double(*n).as_bytes()),
         Reply::Verbatim(words) if proto == Proto::Three => {
             header(out, b'=', int(words.len() + 4));
@@ -86,10 +92,10 @@ fn int(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-fn text(out: &mut BytesMut, sign: u8, text: &str) {
+fn text(out: &mut BytesMut, sign: u8, text: &[u8]) {
     out.reserve(text.len() + 3);
     out.put_u8(sign);
-    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(text);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -132,10 +138,10 @@ fn size(reply: &Reply) -> usize {
     let sum = |items: &[Reply]| items.iter().map(size).sum::<usize>();
     16 + match reply {
         Reply::Status(words) | Reply::Error(words) => words.len(),
-        Reply::Bulk(bytes) => bytes.len(),
+        Reply::Bulk(bytes) | Reply::RawStatus(bytes) | Reply::RawError(bytes) => bytes.len(),
         Reply::Value(entry) => entry.value().len(),
         Reply::Verbatim(words) => words.len(),
-        Reply::Int(_) | Reply::Double(_) | Reply::Null | Reply::NullArray => 0,
+        Reply::Int(_) | Reply::Double(_) | Reply::Null | Reply::NullArray | Reply::Bool(_) => 0,
         Reply::Array(items) | Reply::Set(items) | Reply::Push(items) => sum(items),
         Reply::Map(pairs) | Reply::Pairs(pairs) => pairs.iter().map(|(name, value)| size(name) + size(value)).sum(),
     }
@@ -160,6 +166,8 @@ mod tests {
             (Reply::Int(0), ":0\r\n", ":0\r\n"),
             (Reply::bulk("a\r\nb"), "$4\r\na\r\nb\r\n", "$4\r\na\r\nb\r\n"),
             (Reply::Null, "$-1\r\n", "_\r\n"),
+            (Reply::Bool(true), ":1\r\n", "#t\r\n"),
+            (Reply::Bool(false), ":0\r\n", "#f\r\n"),
             (Reply::NullArray, "*-1\r\n", "_\r\n"),
             (Reply::Double(1.5), "$3\r\n1.5\r\n", ",1.5\r\n"),
             (Reply::Verbatim("x".into()), "$1\r\nx\r\n", "=5\r\ntxt:x\r\n"),

@@ -6,6 +6,7 @@ mod channels;
 mod handshake;
 mod keys;
 mod nodes;
+mod operators;
 mod scripts;
 mod tls;
 mod transactions;

@@ -95,6 +95,15 @@ impl Wire {
         }
     }
 
+    /// The next bytes, whatever they are.
+    pub async fn read_exactly(&mut self, bytes: &mut [u8]) {
+        let held = self.read.len().min(bytes.len());
+        bytes[..held].copy_from_slice(&self.read[..held]);
+        self.read.drain(..held);
+        let read = tokio::time::timeout(PATIENCE, self.line.read_exact(&mut bytes[held..])).await;
+        read.expect("they come in time").expect("the connection is open");
+    }
+
     /// Everything until the door closes the connection.
     pub async fn until_closed(&mut self) -> String {
         let mut rest = std::mem::take(&mut self.read);

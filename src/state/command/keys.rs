@@ -1,22 +1,15 @@
 //! Keys: what can be done to any key, whatever it holds: deadlines, names, listings; and the few commands without one.
 
 use bytes::Bytes;
-use std::hash::BuildHasher as _;
 
 use super::glob::matches;
-use super::keyspace::{Held, Keyspace, nothing_done};
+use super::keyspace::{Deadline, Held, Keyspace, nothing_done};
 use super::number::parse_int;
 use super::packed::members_of;
 use super::reply::{Answered, Reply, wrong};
 use crate::clock::Millis;
 use crate::limits::{FLUSH_MAX, REDIS_CHANNEL_BYTES_MAX};
 use crate::state::entry::{Entry, Kind, NEVER};
-
-/// A text's place in the order of `SCAN`: the same on every node, so that any of them can go on. It fits into the
-/// whole numbers of a JavaScript `Number`.
-pub fn place(raw: &[u8]) -> u64 {
-    foldhash::fast::FixedState::with_seed(0).hash_one(raw) >> 12 | 1
-}
 
 pub(super) fn del(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
     Ok(Reply::count(args.iter().filter(|raw| keyspace.remove(raw, (b'g', "del"))).count()))
@@ -31,7 +24,7 @@ pub(super) fn kind(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered 
     Ok(Reply::Status(name.into()))
 }
 
-fn name_of(kind: Kind) -> &'static str {
+pub(super) fn name_of(kind: Kind) -> &'static str {
     match kind {
         Kind::Plain | Kind::Session => "string",
         Kind::Hash => "hash",
@@ -43,7 +36,7 @@ fn name_of(kind: Kind) -> &'static str {
 
 pub(super) fn ttl(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
     // rounded as Redis rounds
-    left(keyspace, &args[0], |deadline, now| (deadline - now + 500) / 1_000)
+    left(keyspace, &args[0], |deadline, now| (deadline - now).saturating_add(500) / 1_000)
 }
 
 pub(super) fn pttl(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
@@ -51,7 +44,7 @@ pub(super) fn pttl(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered 
 }
 
 pub(super) fn expiretime(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
-    left(keyspace, &args[0], |deadline, _| (deadline + 500) / 1_000)
+    left(keyspace, &args[0], |deadline, _| deadline.saturating_add(500) / 1_000)
 }
 
 pub(super) fn pexpiretime(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
@@ -91,12 +84,16 @@ fn expire_at(
 ) -> Answered {
     let number = parse_int(&args[1]).ok_or_else(wrong::integer)?;
     let deadline = number.checked_mul(unit_ms).and_then(|millis| base.checked_add(millis));
-    let deadline = deadline.filter(|at| *at < NEVER).ok_or_else(|| wrong::expire(command))?;
+    // the last millisecond stands for no deadline at all
+    let deadline = deadline.ok_or_else(|| wrong::expire(command))?.min(NEVER - 1);
     let conditions = Conditions::read(&args[2..])?;
     let Some(held) = keyspace.live(&args[0]) else { return nothing_done() };
     if !conditions.are_met(held.deadline(), deadline) {
         return nothing_done();
     }
+    // so much from now on is what is said of a session with each request
+    let is_touch = base > 0 && args.len() == 2;
+    let deadline = if is_touch { Deadline::Slides(deadline) } else { Deadline::Exact(deadline) };
     Ok(Reply::yes(keyspace.set_deadline(&args[0], deadline)))
 }
 
@@ -138,7 +135,7 @@ impl Conditions {
 
 pub(super) fn persist(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
     let has_deadline = keyspace.live(&args[0]).is_some_and(|entry| entry.deadline() != NEVER);
-    Ok(Reply::yes(has_deadline && keyspace.set_deadline(&args[0], NEVER)))
+    Ok(Reply::yes(has_deadline && keyspace.set_deadline(&args[0], Deadline::Exact(NEVER))))
 }
 
 pub(super) fn rename(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
@@ -217,72 +214,6 @@ pub(super) fn randomkey(keyspace: &mut Keyspace<'_, '_>, _: &[Bytes]) -> Answere
     Ok(keyspace.names().into_iter().next().map_or(Reply::Null, |raw| Reply::Bulk(raw.into())))
 }
 
-/// What `SCAN` is asked for.
-pub struct Scan {
-    /// Where to go on: a [`place`].
-    pub cursor: u64,
-    pub count: usize,
-    pattern: Option<Bytes>,
-    kind: Option<Vec<u8>>,
-}
-
-impl Scan {
-    /// `SCAN cursor [MATCH pattern] [COUNT n] [TYPE t]`, without the name.
-    ///
-    /// # Errors
-    /// Those of Redis.
-    pub fn read(args: &[Bytes]) -> Result<Self, Reply> {
-        let cursor = parse_int(&args[0]).and_then(|cursor| u64::try_from(cursor).ok());
-        let cursor = cursor.ok_or_else(|| Reply::err("ERR invalid cursor"))?;
-        let mut scan = Self { cursor, count: 10, pattern: None, kind: None };
-        for pair in args[1..].chunks(2) {
-            let [word, value] = pair else { return Err(wrong::syntax()) };
-            match word.to_ascii_uppercase().as_slice() {
-                b"MATCH" => scan.pattern = Some(value.clone()),
-                b"TYPE" => scan.kind = Some(value.to_ascii_lowercase()),
-                b"COUNT" => {
-                    let count = parse_int(value).ok_or_else(wrong::integer)?;
-                    scan.count = usize::try_from(count).ok().filter(|n| *n > 0).ok_or_else(wrong::syntax)?;
-                }
-                _ => return Err(wrong::syntax()),
-            }
-        }
-        Ok(scan)
-    }
-
-    /// The page that begins at the cursor, of names in the order of their [`place`]s. All names of one place are on one
-    /// page, so that a cursor is a place and nothing more.
-    pub fn page(&self, keyspace: &Keyspace<'_, '_>, all: &[(u64, Vec<u8>)]) -> Reply {
-        let from = all.partition_point(|(place, _)| *place < self.cursor);
-        let mut to = (from + self.count.min(all.len())).min(all.len());
-        while to > from && to < all.len() && all[to].0 == all[to - 1].0 {
-            to += 1;
-        }
-        let next = all.get(to).map_or(0, |(place, _)| *place);
-        let fitting = all[from..to].iter().map(|(_, raw)| raw).filter(|raw| self.wants(keyspace, raw));
-        let page = fitting.map(Reply::bulk).collect();
-        Reply::Array(vec![Reply::bulk(next.to_string()), Reply::Array(page)])
-    }
-
-    fn wants(&self, keyspace: &Keyspace<'_, '_>, raw: &[u8]) -> bool {
-        let Some(entry) = keyspace.live(raw) else { return false };
-        self.pattern.as_ref().is_none_or(|pattern| matches(pattern, raw))
-            && self.kind.as_ref().is_none_or(|kind| name_of(entry.kind()).as_bytes() == kind)
-    }
-}
-
-/// Names in the order of `SCAN`.
-pub fn in_order(names: Vec<Vec<u8>>) -> Vec<(u64, Vec<u8>)> {
-    let mut all: Vec<(u64, Vec<u8>)> = names.into_iter().map(|raw| (place(&raw), raw)).collect();
-    all.sort_unstable();
-    all
-}
-
-pub(super) fn scan(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
-    let scan = Scan::read(args)?;
-    Ok(scan.page(keyspace, &in_order(keyspace.names())))
-}
-
 /// `FLUSHDB`, as one step: of so many keys that it fits into a record.
 pub(super) fn flushdb(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
     match args {
@@ -294,32 +225,41 @@ pub(super) fn flushdb(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answer
     if names.len() > FLUSH_MAX {
         return Err(Reply::err("ERR too many keys to flush in one step; send FLUSHDB by itself"));
     }
-    names.iter().for_each(|raw| {
-        // as in Redis, nobody is told of each
-        keyspace.remove(raw, (b'g', ""));
-    });
+    forget(keyspace, &names);
     Ok(Reply::OK)
 }
 
+/// A part of what `FLUSHDB` by itself removes; the keys are named.
+pub(super) fn flushed(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    forget(keyspace, args);
+    Ok(Reply::OK)
+}
+
+/// As in Redis, nobody is told of each; who is signed out by it is told.
+fn forget<W: AsRef<[u8]>>(keyspace: &mut Keyspace<'_, '_>, names: &[W]) {
+    names.iter().for_each(|raw| {
+        keyspace.remove(raw.as_ref(), (b'g', ""));
+    });
+}
+
 pub(super) fn object(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
+    let below = args[0].to_ascii_lowercase();
+    if !matches!(below.as_slice(), b"encoding" | b"refcount" | b"idletime" | b"freq") {
+        let shown = String::from_utf8_lossy(&args[0]);
+        return Err(Reply::error(format!("ERR unknown subcommand '{shown}'. Try OBJECT HELP.")));
+    }
     let [_, raw] = args else {
-        let subcommand = String::from_utf8_lossy(&args[0]).to_ascii_lowercase();
-        return Err(wrong::arity(&format!("object|{subcommand}")));
+        return Err(wrong::arity(&format!("object|{}", String::from_utf8_lossy(&below))));
     };
-    let entry = keyspace.live(raw);
-    match (args[0].to_ascii_uppercase().as_slice(), entry) {
-        (b"ENCODING" | b"REFCOUNT" | b"IDLETIME" | b"FREQ", None) => Ok(Reply::Null),
-        (b"ENCODING", Some(entry)) => Ok(Reply::bulk(encoding(&entry))),
-        (b"REFCOUNT", Some(_)) => Ok(Reply::Int(1)),
-        (b"IDLETIME", Some(entry)) => Ok(Reply::Int((keyspace.now() - entry.stamp()).max(0) / 1_000)),
-        (b"FREQ", Some(_)) => Err(Reply::err(
+    let Some(entry) = keyspace.live(raw) else { return Ok(Reply::Null) };
+    match below.as_slice() {
+        b"encoding" => Ok(Reply::bulk(encoding(&entry))),
+        b"refcount" => Ok(Reply::Int(1)),
+        b"idletime" => Ok(Reply::Int((keyspace.now() - entry.stamp()).max(0) / 1_000)),
+        _ => Err(Reply::err(
             "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when \
              switching between policies at runtime LRU and LFU data will take some time to adjust.",
         )),
-        _ => Err(Reply::error(format!(
-            "ERR unknown subcommand '{}'. Try OBJECT HELP.",
-            String::from_utf8_lossy(&args[0])
-        ))),
     }
 }
 
@@ -338,7 +278,7 @@ fn encoding(entry: &Entry) -> &'static str {
 }
 
 /// So few members, of so few bytes, that Redis keeps them in a list.
-fn is_small(mut lengths: impl Iterator<Item = usize>) -> bool {
+pub(super) fn is_small(mut lengths: impl Iterator<Item = usize>) -> bool {
     lengths.by_ref().take(128).all(|length| length <= 64) && lengths.next().is_none()
 }
 

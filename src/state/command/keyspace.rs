@@ -29,6 +29,15 @@ pub enum Held {
     Dead,
 }
 
+/// A deadline that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub enum Deadline {
+    /// So much from now on, as with every use of a session: a little later will do.
+    Slides(Millis),
+    /// This one.
+    Exact(Millis),
+}
+
 /// The entries as an app sees them.
 pub struct Keyspace<'v, 'e> {
     pub(super) view: &'v mut View<'e>,
@@ -69,13 +78,17 @@ impl<'v, 'e> Keyspace<'v, 'e> {
                 Reply::OK
             }
             Some(Err(refused)) => refused,
-            None => self.run(&call.0),
+            None => self.run_as(call.spec(), &call.0),
         }
     }
 
     /// Runs a command: looks it up, counts its arguments, sees whether its keys may be named, and whether there is room.
     pub fn run(&mut self, call: &[bytes::Bytes]) -> Reply {
-        let Some(spec) = call.first().and_then(|name| table::find(name)) else { return table::unknown(call) };
+        self.run_as(call.first().and_then(|name| table::find(name)), call)
+    }
+
+    fn run_as(&mut self, spec: Option<&'static table::Spec>, call: &[bytes::Bytes]) -> Reply {
+        let Some(spec) = spec else { return table::unknown(call) };
         if !spec.takes(call.len()) {
             return wrong::arity(spec.name);
         }
@@ -267,12 +280,13 @@ impl<'v, 'e> Keyspace<'v, 'e> {
     }
 
     /// Gives what a key holds another deadline; one that has come ends it. Answers whether it holds something.
-    pub fn set_deadline(&mut self, raw: &[u8], deadline: Millis) -> bool {
+    pub fn set_deadline(&mut self, raw: &[u8], deadline: Deadline) -> bool {
         let Some(entry) = self.live(raw) else { return false };
-        if deadline <= self.now() {
+        let (Deadline::Slides(at) | Deadline::Exact(at)) = deadline;
+        if at <= self.now() {
             return self.remove(raw, (b'g', "del"));
         }
-        let event = if deadline == NEVER { "persist" } else { "expire" };
+        let event = if at == NEVER { "persist" } else { "expire" };
         match sessions::extended(self, raw, &entry, deadline) {
             Some(extended) => self.put(raw, extended, (b'g', event)),
             // near enough: it is said, and not written down
@@ -291,6 +305,16 @@ impl<'v, 'e> Keyspace<'v, 'e> {
         let mut names = self.view.all(named);
         names.retain(|raw| matches!(self.held(raw), Held::Live(_)));
         names
+    }
+
+    /// The database of each key that this app sees in any of them, and whether the key ends; where nothing is changed.
+    pub(super) fn each_held(&self) -> Vec<(u8, bool)> {
+        let prefix = self.scope.app.as_ref().map_or(&[][..], |app| &app.prefix);
+        let is_held = |entry: &Entry| entry.is_live(self.now()) && !entry.is_dead() && self.is_current(entry);
+        self.view.all(|entry| match key::named_by_app(entry.key()) {
+            Some((db, raw)) if raw.starts_with(prefix) && is_held(entry) => Some((db, entry.deadline() != NEVER)),
+            _ => None,
+        })
     }
 
     /// Tells whoever listens on a channel of this app's, on every node.

@@ -14,6 +14,7 @@ mod names;
 mod number;
 mod packed;
 mod reply;
+mod scan;
 mod score_range;
 mod script;
 mod sessions;
@@ -26,13 +27,13 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub use glob::matches;
-pub use keys::{Scan, in_order};
 pub use keyspace::{Held, Keyspace};
 pub use names::Names;
 pub use number::{parse_float, parse_int, show_double};
 pub use reply::{Answered, Reply, wrong};
+pub use scan::{List, Mark, Scan};
 pub use sessions::rest;
-pub use table::{Access, Keys, Spec, find, names, unknown};
+pub use table::{Access, FLUSHED, Keys, Spec, find, names, unknown};
 
 use super::change::Outcome;
 use super::key::Key;
@@ -138,9 +139,11 @@ impl Commands {
 }
 
 impl Call {
-    /// What is known of the command; `None` when there is none of this name.
+    /// What is known of the command; `None` when there is none of this name. Doors let nothing in that [`find`] does not
+    /// know.
     pub fn spec(&self) -> Option<&'static Spec> {
-        self.0.first().and_then(|name| find(name))
+        let name = self.0.first()?;
+        find(name).or_else(|| (name == FLUSHED.name).then_some(&FLUSHED))
     }
 }
 
@@ -212,9 +215,31 @@ pub fn listing(entries: &Entries, scope: &Scope, now: Millis) -> Vec<Vec<u8>> {
     Keyspace::new(&mut View::new(entries, now), scope).names()
 }
 
+/// Keys of a database.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counted {
+    pub keys: u64,
+    /// How many of them have a deadline.
+    pub ending: u64,
+}
+
+/// How many keys of a scope hold something here, in each database.
+pub fn counted(entries: &Entries, scope: &Scope, now: Millis) -> [Counted; DATABASES as usize] {
+    let mut view = View::new(entries, now);
+    let keyspace = Keyspace::new(&mut view, scope);
+    let mut all = [Counted::default(); DATABASES as usize];
+    for (db, ends) in keyspace.each_held() {
+        if let Some(counted) = all.get_mut(usize::from(db)) {
+            counted.keys += 1;
+            counted.ending += u64::from(ends);
+        }
+    }
+    all
+}
+
 /// The page of a listing that a `SCAN` asks for.
-pub fn page(entries: &Entries, scope: &Scope, (scan, all): (&Scan, &[(u64, Vec<u8>)]), now: Millis) -> Reply {
-    scan.page(&Keyspace::new(&mut View::new(entries, now), scope), all)
+pub fn page(entries: &Entries, scope: &Scope, (scan, list): (&Scan, &List), now: Millis) -> Reply {
+    scan.page(&Keyspace::new(&mut View::new(entries, now), scope), list)
 }
 
 /// A key as it is here now.

@@ -1,5 +1,7 @@
 //! Number: text as numbers and back, as Redis takes and gives them.
 
+use super::reply::Reply;
+
 /// A whole number exactly as Redis would print it: no sign but `-`, no blank, no leading zero.
 pub fn parse_int(text: &[u8]) -> Option<i64> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
@@ -12,6 +14,27 @@ pub fn parse_int(text: &[u8]) -> Option<i64> {
         return None;
     }
     std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// A cursor of `SCAN`, as C's `strtoul` reads it: nothing at all is 0, and a negative one counts from the other end. What
+/// comes behind a zero byte is not seen.
+///
+/// # Errors
+/// That of Redis.
+pub fn parse_cursor(text: &[u8]) -> Result<u64, Reply> {
+    let wrong = || Reply::err("ERR invalid cursor");
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+    let (is_negative, digits) = match text {
+        [] => return Ok(0),
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return Err(wrong());
+    }
+    let cursor: u64 = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).ok_or_else(wrong)?;
+    Ok(if is_negative { cursor.wrapping_neg() } else { cursor })
 }
 
 /// A number with or without a fraction; `inf` is one, `nan` is none, nor is what is too large to be one.
@@ -97,6 +120,24 @@ mod tests {
         }
         for bad in ["", "-", "+1", " 1", "1 ", "01", "-0", "1.0", "1e3", "9223372036854775808", "x"] {
             assert_eq!(parse_int(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn cursors_are_those_that_c_would_read() {
+        for (text, n) in [
+            (&b"0"[..], 0),
+            (b"00", 0),
+            (b"", 0),
+            (b"+7", 7),
+            (b"18446744073709551615", u64::MAX),
+            (b"-1", u64::MAX),
+            (b"5\0x", 5),
+        ] {
+            assert_eq!(parse_cursor(text), Ok(n), "{}", text.escape_ascii());
+        }
+        for bad in ["-", "+", " 1", "1 ", "x", "1x", "18446744073709551616", "--1"] {
+            assert!(parse_cursor(bad.as_bytes()).is_err(), "{bad}");
         }
     }
 

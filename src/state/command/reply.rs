@@ -37,6 +37,12 @@ pub enum Reply {
     Push(Vec<Reply>),
     /// Arrays of two, one after another; a flat array in RESP2.
     Pairs(Vec<(Reply, Reply)>),
+    /// Yes or no; 1 or 0 in RESP2.
+    Bool(bool),
+    /// A simple string of a script's that is no text.
+    RawStatus(Bytes),
+    /// An error of a script's that is no text.
+    RawError(Bytes),
 }
 
 /// What a command's function answers: an error is an answer, too.
@@ -54,6 +60,22 @@ impl Reply {
     /// An error whose text is made.
     pub fn error(what: impl Into<String>) -> Self {
         Self::Error(Cow::Owned(what.into()))
+    }
+
+    /// A simple string of any bytes, on one line.
+    pub fn status_of(bytes: &[u8]) -> Self {
+        match String::from_utf8(on_one_line(bytes)) {
+            Ok(text) => Self::Status(text.into()),
+            Err(raw) => Self::RawStatus(raw.into_bytes().into()),
+        }
+    }
+
+    /// An error of any bytes, on one line.
+    pub fn error_of(bytes: &[u8]) -> Self {
+        match String::from_utf8(on_one_line(bytes)) {
+            Ok(text) => Self::error(text),
+            Err(raw) => Self::RawError(raw.into_bytes().into()),
+        }
     }
 
     /// A bulk string.
@@ -77,21 +99,25 @@ impl Reply {
         let all = |items: &[Self]| items.iter().map(Self::weight).sum::<usize>();
         EACH + match self {
             Self::Status(text) | Self::Error(text) => text.len(),
-            Self::Bulk(bytes) => bytes.len(),
+            Self::Bulk(bytes) | Self::RawStatus(bytes) | Self::RawError(bytes) => bytes.len(),
             Self::Value(entry) => entry.value().len(),
             Self::Verbatim(text) => text.len(),
             Self::Array(items) | Self::Set(items) | Self::Push(items) => all(items),
             Self::Map(pairs) | Self::Pairs(pairs) => {
                 pairs.iter().map(|(name, value)| name.weight() + value.weight()).sum()
             }
-            Self::Int(_) | Self::Double(_) | Self::Null | Self::NullArray => 0,
+            Self::Int(_) | Self::Double(_) | Self::Null | Self::NullArray | Self::Bool(_) => 0,
         }
     }
 
     /// Whether it is an error.
     pub fn is_error(&self) -> bool {
-        matches!(self, Self::Error(_))
+        matches!(self, Self::Error(_) | Self::RawError(_))
     }
+}
+
+fn on_one_line(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }).collect()
 }
 
 /// Values are secrets.
@@ -101,8 +127,11 @@ impl std::fmt::Debug for Reply {
             Self::Status(text) => write!(f, "+{text}"),
             Self::Error(text) => write!(f, "-{text}"),
             Self::Int(n) => write!(f, ":{n}"),
+            Self::Bool(is_so) => write!(f, "#{is_so}"),
             Self::Double(n) => write!(f, ",{n}"),
             Self::Bulk(bytes) => write!(f, "${} bytes", bytes.len()),
+            Self::RawStatus(bytes) => write!(f, "+{}", bytes.escape_ascii()),
+            Self::RawError(bytes) => write!(f, "-{}", bytes.escape_ascii()),
             Self::Value(entry) => write!(f, "${} bytes", entry.value().len()),
             Self::Verbatim(text) => write!(f, "={} bytes", text.len()),
             Self::Null => f.write_str("_"),

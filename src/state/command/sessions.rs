@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::Keyspace;
+use super::keyspace::Deadline;
 use crate::clock::Millis;
 use crate::limits;
 use crate::state::change::Effect;
@@ -120,8 +121,9 @@ fn has_cookie(value: &[u8]) -> bool {
 }
 
 /// The entry with the deadline that an app asks for; `None` when what it has is near enough.
-pub(super) fn extended(keyspace: &Keyspace<'_, '_>, raw: &[u8], entry: &Entry, deadline: Millis) -> Option<Entry> {
+pub(super) fn extended(keyspace: &Keyspace<'_, '_>, raw: &[u8], entry: &Entry, asked: Deadline) -> Option<Entry> {
     let now = keyspace.now();
+    let (Deadline::Slides(deadline) | Deadline::Exact(deadline)) = asked;
     match entry.facts() {
         Some(facts) if !facts.is_apps() => {
             let slid = facts.slid(now);
@@ -132,7 +134,9 @@ pub(super) fn extended(keyspace: &Keyspace<'_, '_>, raw: &[u8], entry: &Entry, d
             Some(entry.until(deadline, now))
         }
         facts => {
-            let deadline = lazy(is_express(keyspace, raw, entry) || facts.is_some(), entry, deadline, now)?;
+            let may_slide =
+                matches!(asked, Deadline::Slides(_)) && (is_express(keyspace, raw, entry) || facts.is_some());
+            let deadline = if may_slide { lazy(entry, deadline, now)? } else { deadline };
             Some(match facts {
                 Some(facts) => Entry::session(&Facts { absolute: deadline, ..facts }, entry.value(), deadline, now),
                 None => entry.until(deadline, now),
@@ -141,13 +145,18 @@ pub(super) fn extended(keyspace: &Keyspace<'_, '_>, raw: &[u8], entry: &Entry, d
     }
 }
 
-/// The deadline to write for a session that an app keeps: a little later than asked for, so that most of its touches
-/// need not be written. `None` when the one that is there will do.
-fn lazy(is_session: bool, entry: &Entry, deadline: Millis, now: Millis) -> Option<Millis> {
-    if !is_session || deadline == NEVER || deadline - now < SLACK_FROM_MS {
+/// The deadline to write for a session that an app keeps and that was used: a little later than asked for, so that most
+/// of its touches need not be written. `None` when the one that is there will do. One that is far too late for that is
+/// shortened, which is no touch.
+fn lazy(entry: &Entry, deadline: Millis, now: Millis) -> Option<Millis> {
+    if deadline - now < SLACK_FROM_MS {
         return Some(deadline);
     }
     let held = entry.deadline();
-    let latest = deadline.saturating_add(SLACK_MS);
-    if (deadline..=latest).contains(&held) { None } else { Some(latest) }
+    let latest = deadline.saturating_add(SLACK_MS).min(NEVER - 1);
+    match held {
+        _ if held > latest => Some(deadline),
+        _ if held >= deadline => None,
+        _ => Some(latest),
+    }
 }

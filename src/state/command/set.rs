@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::draw::Draw;
 use super::glob::matches;
 use super::keyspace::{Keyspace, nothing_done};
-use super::number::parse_int;
+use super::number::{parse_cursor, parse_int};
 use super::packed::{Members, members_of};
 use super::reply::{Answered, Reply, wrong};
 use crate::state::entry::{Entry, Kind};
@@ -218,9 +218,7 @@ pub(super) type Shown = (Vec<u8>, Vec<Reply>);
 /// `HSCAN`, `SSCAN`, `ZSCAN`: `key cursor [MATCH pattern] [COUNT n]`. A collection is small, so it is on one page, as
 /// small ones are in Redis.
 pub(super) fn scanned(args: &[Bytes], members: impl FnOnce(&[u8]) -> Result<Option<Vec<Shown>>, Reply>) -> Answered {
-    let is_cursor = !args[1].is_empty() && args[1].iter().all(u8::is_ascii_digit);
-    let cursor = std::str::from_utf8(&args[1]).ok().filter(|_| is_cursor).and_then(|cursor| cursor.parse::<u64>().ok());
-    cursor.ok_or_else(|| Reply::err("ERR invalid cursor"))?;
+    parse_cursor(&args[1])?;
     let page = |all| Ok(Reply::Array(vec![Reply::bulk("0"), Reply::Array(all)]));
     let Some(members) = members(&args[0])? else { return page(Vec::new()) };
     let mut pattern: Option<&Bytes> = None;

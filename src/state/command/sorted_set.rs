@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::keys::is_small;
 use super::keyspace::Keyspace;
 use super::number::{parse_float, show_double};
 use super::packed::{Members, members_of};
@@ -16,8 +17,13 @@ pub(super) fn sorted_set(keyspace: &Keyspace<'_, '_>, raw: &[u8]) -> Result<Opti
 }
 
 fn score(text: &[u8]) -> Result<f64, Reply> {
-    // -0 is 0
-    parse_float(text).map(|score| score + 0.0).ok_or_else(wrong::float)
+    parse_float(text).ok_or_else(wrong::float)
+}
+
+/// A score as `ZSCAN` shows it where Redis keeps a sorted set as a list, in which whole numbers are such.
+fn show_listed(score: f64) -> String {
+    const WHOLE_MAX: f64 = (i64::MAX / 2) as f64;
+    if score.fract() == 0.0 && score.abs() <= WHOLE_MAX { (score as i64).to_string() } else { show_double(score) }
 }
 
 /// What `ZADD` is told besides scores and members.
@@ -98,7 +104,8 @@ fn add(keyspace: &mut Keyspace<'_, '_>, raw: &[u8], (options, pairs): (&Options,
         added += usize::from(before.is_none());
         changed += usize::from(before.is_some_and(|before| before != after));
         if before != Some(after) {
-            scores.put(member, after);
+            // -0 is 0
+            scores.put(member, after + 0.0);
         }
     }
     if added + changed > 0 {
@@ -197,8 +204,10 @@ fn pop(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes], (end, event): (End, &str
 pub(super) fn zscan(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
     scanned(args, |raw| {
         let held = sorted_set(keyspace, raw)?;
+        let is_list = is_small(members_of::<f64>(held.as_ref()).map(|(member, _)| member.len()));
         let both = |(member, score): (&[u8], f64)| {
-            (member.to_vec(), vec![Reply::bulk(member), Reply::bulk(show_double(score))])
+            let shown = if is_list { show_listed(score) } else { show_double(score) };
+            (member.to_vec(), vec![Reply::bulk(member), Reply::bulk(shown)])
         };
         Ok(held.is_some().then(|| members_of(held.as_ref()).map(both).collect()))
     })

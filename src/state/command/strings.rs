@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::keyspace::{Held, Keyspace};
+use super::keyspace::{Deadline as Asked, Held, Keyspace};
 use super::number::{add_floats, parse_float, parse_int};
 use super::reply::{Answered, Reply, wrong};
 use crate::clock::Millis;
@@ -50,10 +50,16 @@ pub(super) fn set(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
     })
 }
 
-/// Writes a string until then, as was said or as it was; one whose deadline is past ends what the key holds.
+/// Writes a string until then, as was said or as it was; one whose deadline is past ends what the key holds, and is told
+/// to have been there.
 fn put(keyspace: &mut Keyspace<'_, '_>, raw: &[u8], value: &[u8], (deadline, is_said): (Millis, bool)) {
     if deadline <= keyspace.now() {
-        keyspace.remove(raw, (b'g', "del"));
+        if !keyspace.is_dead(raw) {
+            keyspace.remove(raw, (b'g', ""));
+            for (class, event) in [SET, (b'g', "expire"), (b'x', "expired")] {
+                keyspace.notify(class, event, raw);
+            }
+        }
         return;
     }
     keyspace.put_string(raw, value, deadline, SET);
@@ -124,7 +130,9 @@ pub(super) fn deadline_of(unit: &[u8], number: &[u8], (now, command): (Millis, &
     let is_secs = matches!(unit, b"EX" | b"EXAT");
     let millis = if is_secs { number.checked_mul(1_000) } else { Some(number) };
     let base = if matches!(unit, b"EX" | b"PX") { now } else { 0 };
-    millis.and_then(|millis| base.checked_add(millis)).filter(|at| *at < NEVER).ok_or_else(|| wrong::expire(command))
+    let deadline = millis.and_then(|millis| base.checked_add(millis)).ok_or_else(|| wrong::expire(command))?;
+    // the last millisecond stands for no deadline at all
+    Ok(deadline.min(NEVER - 1))
 }
 
 pub(super) fn setex(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered {
@@ -176,10 +184,12 @@ pub(super) fn getex(keyspace: &mut Keyspace<'_, '_>, args: &[Bytes]) -> Answered
     match (unit, args.get(2)) {
         (Some(unit), Some(number)) => {
             let deadline = deadline_of(&unit, number, (keyspace.now(), "getex"))?;
+            let is_touch = matches!(unit.as_slice(), b"EX" | b"PX");
+            let deadline = if is_touch { Asked::Slides(deadline) } else { Asked::Exact(deadline) };
             keyspace.set_deadline(&args[0], deadline);
         }
         (Some(_), None) if held.deadline() != NEVER => {
-            keyspace.set_deadline(&args[0], NEVER);
+            keyspace.set_deadline(&args[0], Asked::Exact(NEVER));
         }
         _ => {}
     }

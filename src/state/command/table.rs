@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::names::Names;
 use super::number::parse_int;
-use super::{Answered, Keyspace, Reply, hash, keys, score_range, script, set, sorted_set, strings};
+use super::{Answered, Keyspace, Reply, hash, keys, scan, score_range, script, set, sorted_set, strings};
 
 /// Whether a command changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,7 +157,7 @@ static COMMANDS: &[Spec] = &[
     write("rename", 3, Keys::Two, keys::rename),
     write("renamenx", 3, Keys::Two, keys::renamenx),
     grow("sadd", -3, Keys::At(1), set::sadd),
-    read("scan", -2, Keys::Any, keys::scan),
+    read("scan", -2, Keys::Any, scan::scan),
     read("scard", 2, Keys::At(1), set::scard),
     read("sdiff", -2, Keys::All, set::sdiff),
     grow("sdiffstore", -3, Keys::All, set::sdiffstore),
@@ -207,6 +207,9 @@ static COMMANDS: &[Spec] = &[
     read("zscan", -3, Keys::At(1), sorted_set::zscan),
     read("zscore", 3, Keys::At(1), sorted_set::zscore),
 ];
+
+/// Removes keys by name, as a part of a `FLUSHDB`. It is none of the commands, so that nobody can say it.
+pub static FLUSHED: Spec = write("flushed", -2, Keys::All, keys::flushed);
 
 /// The command of this name, in any letter case.
 pub fn find(name: &[u8]) -> Option<&'static Spec> {

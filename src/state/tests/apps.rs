@@ -411,6 +411,10 @@ fn listeners_hear_of_sessions_and_keys_once_they_asked_for_it() {
     assert_eq!(told(&world.decide(&end_user("ada", None)).0), ["Revoked ada"]);
     world.run(&set(told::KEYSPACE_EVENTS, "Egx"));
     assert_eq!(told(&world.decide(&Op::End(vec![key("a")])).0), ["__keyevent@0__:del sess:a", "SignOut ada"]);
+    let calls = vec![Call::of(["flushed", "sess:a", "sess:none"])];
+    let flushed = Commands { scope: scope(false), calls, watched: Vec::new(), is_whole: true };
+    let (flushed, _) = world.decide(&Op::Commands(Box::new(flushed)));
+    assert_eq!(told(&flushed), ["SignOut ada"], "of who is signed out, and of no key");
     world.now = NOW + LIFETIME;
     let (expired, outcome) = world.decide(&Op::Expire(vec![key("a"), key("none")]));
     assert_eq!(outcome, Outcome::Ended(1));

@@ -44,6 +44,41 @@ async fn keyspace_events_are_told_once_somebody_wants_them() {
 }
 
 #[tokio::test]
+async fn a_flush_tells_nobody_of_each_key() {
+    let node = open().await;
+    let (mut listener, mut client) = (talk(&node).await, talk(&node).await);
+    client.say("CONFIG SET notify-keyspace-events EA").await;
+    listener.say("PSUBSCRIBE __keyevent@*").await;
+    for (key, flush) in [("a", "FLUSHDB"), ("b", "FLUSHALL"), ("c", "FLUSHDB ASYNC")] {
+        client.say(&format!("SET {key} 1")).await;
+        assert_eq!(client.say(flush).await, "+OK");
+        assert_eq!(client.say(&format!("EXISTS {key}")).await, ":0");
+        assert_eq!(listener.reply().await, format!("[$pmessage, $__keyevent@*, $__keyevent@0__:set, ${key}]"));
+    }
+    client.pipeline(&["SET d 1", "DEL d"]).await;
+    assert_eq!(listener.reply().await, "[$pmessage, $__keyevent@*, $__keyevent@0__:set, $d]");
+    assert_eq!(listener.reply().await, "[$pmessage, $__keyevent@*, $__keyevent@0__:del, $d]");
+    // what a flush is made of is no command
+    for line in ["flushed d", "FLUSHED d"] {
+        assert!(client.say(line).await.starts_with("-ERR unknown command"));
+    }
+    let told = client.ask(&["EVAL", "return redis.call('flushed', KEYS[1])", "1", "d"]).await;
+    assert!(told.starts_with("-ERR Unknown Redis command called from script"), "{told}");
+}
+
+#[tokio::test]
+async fn a_value_that_is_past_when_it_is_written_was_there_and_has_ended() {
+    let node = open().await;
+    let (mut listener, mut client) = (talk(&node).await, talk(&node).await);
+    client.pipeline(&["SET k v", "CONFIG SET notify-keyspace-events EA"]).await;
+    listener.say("PSUBSCRIBE __keyevent@*").await;
+    assert_eq!(client.pipeline(&["SET k w EXAT 1", "GET k"]).await, ["+OK", "_"]);
+    for event in ["set", "expire", "expired"] {
+        assert_eq!(listener.reply().await, format!("[$pmessage, $__keyevent@*, $__keyevent@0__:{event}, $k]"));
+    }
+}
+
+#[tokio::test]
 async fn what_is_listened_to_can_be_asked_for() {
     let node = open().await;
     let mut listener = talk(&node).await;

@@ -114,6 +114,49 @@ async fn touches_of_a_long_session_are_seldom_written_down() {
 }
 
 #[tokio::test]
+async fn only_what_extends_a_session_from_now_on_is_taken_loosely() {
+    let node = open().await;
+    let mut client = talk(&node).await;
+    let key = format!("sess:{}", "a".repeat(32));
+    client.ask(&["SET", &key, r#"{"cookie":{}}"#, "EX", "3600"]).await;
+    let ends = client.ask(&["PEXPIRETIME", &key]).await;
+    let ends: i64 = ends[1..].parse().expect("a number");
+    for (later, words) in [
+        (10_000, vec!["PEXPIREAT"]),
+        (20_000, vec!["PEXPIREAT"]),
+        (15_000, vec!["PEXPIREAT", "LT"]),
+        (31_000, vec!["PEXPIREAT", "GT"]),
+        (-500_000, vec!["PEXPIREAT"]),
+    ] {
+        let wanted = (ends + later).to_string();
+        let words: Vec<&str> = [&words[..1], &[&key, &wanted], &words[1..]].concat();
+        assert_eq!(client.ask(&words).await, ":1");
+        assert_eq!(client.ask(&["PEXPIRETIME", &key]).await, format!(":{wanted}"));
+    }
+    for (secs, word) in [("3600", "XX"), ("3610", "GT"), ("3605", "LT"), ("1000", ""), ("900", "XX")] {
+        let words: Vec<&str> = ["EXPIRE", &key, secs, word].into_iter().filter(|word| !word.is_empty()).collect();
+        assert_eq!(client.ask(&words).await, ":1");
+        assert_eq!(client.ask(&["TTL", &key]).await, format!(":{secs}"), "{words:?}");
+    }
+    client.ask(&["GETEX", &key, "PXAT", &ends.to_string()]).await;
+    assert_eq!(client.ask(&["PEXPIRETIME", &key]).await, format!(":{ends}"));
+    for touch in [vec!["EXPIRE", &key, "3700"], vec!["PEXPIRE", &key, "3800000"], vec!["GETEX", &key, "EX", "3900"]] {
+        client.ask(&touch).await;
+    }
+    assert_eq!(client.ask(&["TTL", &key]).await, ":3960", "a minute later, so that the next touches are not written");
+}
+
+#[tokio::test]
+async fn the_last_millisecond_is_a_deadline() {
+    let node = open().await;
+    let mut client = talk(&node).await;
+    let told = client.pipeline(&["SET k v", "PEXPIREAT k 9223372036854775807", "GET k", "PERSIST k"]).await;
+    assert_eq!(told, ["+OK", ":1", "$v", ":1"]);
+    let told = client.pipeline(&["SET k v PXAT 9223372036854775807", "TTL k", "EXPIRETIME k"]).await;
+    assert!(told[0] == "+OK" && told[1].len() > 10 && told[2].len() > 10, "{told:?}");
+}
+
+#[tokio::test]
 async fn inline_commands_are_commands() {
     let node = open().await;
     let mut client = talk(&node).await;

@@ -2,6 +2,7 @@
 
 use super::{talk, three};
 use crate::harness::{Cluster, eventually};
+use crate::wire::Wire;
 
 #[tokio::test]
 async fn what_was_written_is_read_on_any_node_at_once() {
@@ -46,6 +47,69 @@ async fn a_lock_is_held_by_one_whoever_leads() {
         again += usize::from(client.say("SET lock next NX PX 60000").await == "+OK");
     }
     assert_eq!(again, 1);
+}
+
+/// All that a scan finds whose pages are asked for on one node after another.
+async fn scanned(clients: &mut [Wire], count: &str) -> Vec<String> {
+    let (mut cursor, mut found, mut page) = ("0".to_owned(), Vec::new(), 0);
+    loop {
+        let at = page % clients.len();
+        let told = clients[at].ask(&["SCAN", &cursor, "COUNT", count]).await;
+        let inner = told.strip_prefix("[$").and_then(|told| told.strip_suffix("]]")).expect("a cursor and names");
+        let (next, names) = inner.split_once(", [").expect("a cursor and names");
+        found.extend(names.split(", ").filter(|name| !name.is_empty()).map(|name| name[1..].to_owned()));
+        if next == "0" {
+            return found;
+        }
+        cursor = next.to_owned();
+        page += 1;
+    }
+}
+
+#[tokio::test]
+async fn a_scan_goes_from_node_to_node_and_misses_nothing_that_was_there_before_it() {
+    let cluster = three().await;
+    let mut clients = vec![talk(&cluster.nodes[0]).await, talk(&cluster.nodes[1]).await];
+    // another one has just looked at the second node, and found nothing
+    assert_eq!(clients[1].say("SCAN 0").await, "[$0, []]");
+    for n in 0..40 {
+        clients[0].say(&format!("SET k{n} x")).await;
+    }
+    let mut found = scanned(&mut clients, "7").await;
+    found.sort();
+    found.dedup();
+    assert_eq!(found.len(), 40);
+    // one more each time, when the one before it has left lists on both that lack it
+    for n in 0..12 {
+        clients[1].say("SCAN 0 COUNT 7").await;
+        clients[0].say(&format!("SET late{n} x")).await;
+        let found = scanned(&mut clients, "7").await;
+        assert!(found.contains(&format!("late{n}")), "late{n}");
+    }
+    // where nothing is written, all of them go on in the lists that there are
+    assert_eq!(scanned(&mut clients, "7").await.len(), 52);
+    let told = clients[0].ask(&["EVAL", "return redis.call('scan', 0, 'count', 10)", "0"]).await;
+    assert!(told.starts_with("[$"), "{told}");
+}
+
+#[tokio::test]
+async fn a_scan_that_a_script_began_goes_on_outside_of_it() {
+    let cluster = three().await;
+    let (mut one, mut other) = (talk(&cluster.nodes[0]).await, talk(&cluster.nodes[1]).await);
+    assert_eq!(other.say("SCAN 0").await, "[$0, []]");
+    for n in 0..40 {
+        one.say(&format!("SET k{n} x")).await;
+    }
+    let told = one.ask(&["EVAL", "return redis.call('scan', 0, 'count', 10)[1]", "0"]).await;
+    let mut cursor = told[1..].to_owned();
+    let mut found = 0;
+    while cursor != "0" {
+        let told = other.ask(&["SCAN", &cursor, "COUNT", "10"]).await;
+        let (next, names) = told[2..].split_once(", [").expect("a cursor and names");
+        found += names.split(", ").count();
+        cursor = next.to_owned();
+    }
+    assert_eq!(found, 30);
 }
 
 #[tokio::test]

@@ -42,6 +42,30 @@ async fn only_the_holder_of_a_lock_releases_it() {
 }
 
 #[tokio::test]
+async fn what_a_script_says_keeps_its_bytes() {
+    let node = open().await;
+    let mut client = talk(&node).await;
+    let sha = "3509abef2dfe5d7eb9a38fd6b8f8db4acde16bd5";
+    for (script, said) in [
+        (r"return redis.status_reply('a\255b')", &b"+a\xffb\r\n"[..]),
+        (r"return redis.error_reply('a\255b')", b"-ERR a\xffb\r\n"),
+        (r"return {ok = '\1\255\n'}", b"+\x01\xff \r\n"),
+        (r"return {'\255', {err = 'a\255b'}}", b"*2\r\n$1\r\n\xff\r\n-a\xffb\r\n"),
+    ] {
+        client.send(&crate::wire::command(&[b"EVAL", script.as_bytes(), b"0"])).await;
+        let mut told = vec![0; said.len()];
+        client.read_exactly(&mut told).await;
+        assert_eq!(told.escape_ascii().to_string(), said.escape_ascii().to_string());
+    }
+    let raised = r"error({err = 'a\255b'})";
+    client.send(&crate::wire::command(&[b"EVAL", raised.as_bytes(), b"0"])).await;
+    let said = [&b"-a\xffb script: "[..], sha.as_bytes(), b", on @user_script:1.\r\n"].concat();
+    let mut told = vec![0; said.len()];
+    client.read_exactly(&mut told).await;
+    assert_eq!(told.escape_ascii().to_string(), said.escape_ascii().to_string());
+}
+
+#[tokio::test]
 async fn scripts_keep_their_place_in_a_pipeline() {
     let node = open().await;
     let mut client = talk(&node).await;

@@ -30,6 +30,48 @@ async fn what_was_refused_spoils_the_rest() {
 }
 
 #[tokio::test]
+async fn what_stands_below_a_command_is_refused_before_it_waits() {
+    let node = open().await;
+    let mut client = talk(&node).await;
+    for (wrong, why) in [
+        ("CLIENT NOSUCH", "unknown subcommand 'NOSUCH'. Try CLIENT HELP."),
+        ("CLIENT ID x", "wrong number of arguments for 'client|id' command"),
+        ("CONFIG NOSUCH", "unknown subcommand 'NOSUCH'. Try CONFIG HELP."),
+        ("CONFIG GET", "wrong number of arguments for 'config|get' command"),
+        ("OBJECT NOSUCH k", "unknown subcommand 'NOSUCH'. Try OBJECT HELP."),
+        ("OBJECT ENCODING", "wrong number of arguments for 'object|encoding' command"),
+        ("SCRIPT LOAD", "wrong number of arguments for 'script|load' command"),
+        ("MEMORY USAGE", "wrong number of arguments for 'memory|usage' command"),
+        ("PUBSUB NUMPAT x", "wrong number of arguments for 'pubsub|numpat' command"),
+        ("COMMAND COUNT x", "wrong number of arguments for 'command|count' command"),
+        ("SLOWLOG NOSUCH", "unknown subcommand 'NOSUCH'. Try SLOWLOG HELP."),
+        ("LATENCY LATEST x", "wrong number of arguments for 'latency|latest' command"),
+        ("ACL WHOAMI x", "wrong number of arguments for 'acl|whoami' command"),
+    ] {
+        let told = client.pipeline(&["MULTI", "SET a 1", wrong, "EXEC", "GET a", wrong]).await;
+        assert_eq!(told[2], format!("-ERR {why}"));
+        assert_eq!(told[3..5], ["-EXECABORT Transaction discarded because of previous errors.", "_"]);
+        assert_eq!(told[5], told[2]);
+    }
+    let told = client.pipeline(&["MULTI", "CLIENT LIST FOO BAR", "PUBSUB CHANNELS a b", "EXEC"]).await;
+    assert_eq!(told[1..3], ["+QUEUED", "+QUEUED"]);
+    let why = "ERR unknown subcommand or wrong number of arguments for 'CHANNELS'. Try PUBSUB HELP.";
+    assert_eq!(told[3], format!("[-ERR syntax error, -{why}]"));
+}
+
+#[tokio::test]
+async fn a_script_that_is_loaded_in_a_transaction_is_run_in_it() {
+    let node = open().await;
+    let mut client = talk(&node).await;
+    client.say("MULTI").await;
+    assert_eq!(client.ask(&["SCRIPT", "LOAD", "return 7"]).await, "+QUEUED");
+    let sha = "59b6ab2fbe0ee4b25733de0f62e6cda4899ef8e9";
+    client.pipeline(&[&format!("EVALSHA {sha} 0"), &format!("SCRIPT EXISTS {sha} abc"), "SCRIPT FLUSH"]).await;
+    assert_eq!(client.say("EXEC").await, format!("[${sha}, :7, [:1, :0], +OK]"));
+    assert_eq!(client.say(&format!("SCRIPT EXISTS {sha}")).await, "[:0]");
+}
+
+#[tokio::test]
 async fn whoever_watches_sees_a_change_through_another_node() {
     let cluster = three().await;
     let mut one = talk(&cluster.nodes[0]).await;

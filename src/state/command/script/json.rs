@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
-use mlua::{Lua, LuaString, Table, Value};
+use mlua::{Lua, MultiValue, Table, Value};
 
+use super::decode::{self, Failed};
 use super::work::Work;
 use super::{raised, spent};
 use crate::limits::{REDIS_VALUE_MAX, SCRIPT_MEMORY_MAX};
@@ -18,7 +19,8 @@ const SPARSE_FROM: usize = 10;
 pub(super) fn library(lua: &Lua, work: &Rc<Work>) -> mlua::Result<Table> {
     let library = lua.create_table()?;
     let watched = Rc::clone(work);
-    let encode = move |lua: &Lua, value: Value| {
+    let encode = move |lua: &Lua, values: MultiValue| {
+        let value = only(lua, values, "encode")?;
         let mut out = Vec::new();
         match encode(&value, DEPTH_MAX, (&mut out, &watched)) {
             Ok(()) => lua.create_string(out),
@@ -28,49 +30,36 @@ pub(super) fn library(lua: &Lua, work: &Rc<Work>) -> mlua::Result<Table> {
     };
     library.raw_set("encode", lua.create_function(encode)?)?;
     let watched = Rc::clone(work);
-    let decode = move |lua: &Lua, text: LuaString| decode(lua, &text, &watched);
+    let decode = move |lua: &Lua, values: MultiValue| decode(lua, values, &watched);
     library.raw_set("decode", lua.create_function(decode)?)?;
     library.raw_set("null", Value::NULL)?;
     library.raw_set("_NAME", "cjson")?;
     Ok(library)
 }
 
-fn decode(lua: &Lua, text: &LuaString, work: &Work) -> mlua::Result<Value> {
+fn decode(lua: &Lua, values: MultiValue, work: &Work) -> mlua::Result<Value> {
+    let value = only(lua, values, "decode")?;
+    let Some(text) = lua.coerce_string(value.clone())? else {
+        let name = if value.is_light_userdata() { "userdata" } else { value.type_name() };
+        return Err(raised(lua, &format!("bad argument #1 to 'decode' (string expected, got {name})")));
+    };
     let text = text.as_bytes();
     if text.len() > REDIS_VALUE_MAX {
         return Err(raised(lua, "the text is too long"));
     }
     work.go_on(text.len() as u64 / 4).map_err(spent)?;
-    match serde_json::from_slice::<serde_json::Value>(&text) {
-        Ok(value) => value_of(lua, &value),
-        Err(e) => {
-            let at = e.column().max(1);
-            Err(raised(lua, &format!("Expected value but found invalid token at character {at}")))
-        }
-    }
+    decode::decode(lua, &text).map_err(|failed| match failed {
+        Failed::Text(why) => raised(lua, &why),
+        Failed::Machine(error) => error,
+    })
 }
 
-fn value_of(lua: &Lua, value: &serde_json::Value) -> mlua::Result<Value> {
-    Ok(match value {
-        serde_json::Value::Null => Value::NULL,
-        serde_json::Value::Bool(is_so) => Value::Boolean(*is_so),
-        serde_json::Value::Number(n) => Value::Number(n.as_f64().unwrap_or(f64::NAN)),
-        serde_json::Value::String(text) => Value::String(lua.create_string(text)?),
-        serde_json::Value::Array(items) => {
-            let table = lua.create_table_with_capacity(items.len(), 0)?;
-            for (at, item) in items.iter().enumerate() {
-                table.raw_set(at + 1, value_of(lua, item)?)?;
-            }
-            Value::Table(table)
-        }
-        serde_json::Value::Object(members) => {
-            let table = lua.create_table_with_capacity(0, members.len())?;
-            for (name, member) in members {
-                table.raw_set(name.as_str(), value_of(lua, member)?)?;
-            }
-            Value::Table(table)
-        }
-    })
+/// The one argument that a function has.
+fn only(lua: &Lua, mut values: MultiValue, function: &str) -> mlua::Result<Value> {
+    match (values.pop_front(), values.is_empty()) {
+        (Some(value), true) => Ok(value),
+        _ => Err(raised(lua, &format!("bad argument #1 to '{function}' (expected 1 argument)"))),
+    }
 }
 
 type Out<'o> = (&'o mut Vec<u8>, &'o Work);

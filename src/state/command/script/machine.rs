@@ -4,8 +4,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::OnceLock;
 
-use mlua::{Function, Lua, LuaString, Table, Value};
+use mlua::{Function, Lua, LuaString, MultiValue, Table, Value};
 
+use super::convert::Dialect;
 use super::work::{Spent, Work};
 use super::{Said, answered, first_line, json, place, raised, search, sha1hex, spent};
 
@@ -27,7 +28,7 @@ pub(super) fn compiled(lua: &Lua, (text, name): (&str, &str), code: &OnceLock<Ve
 }
 
 /// The functions that the prelude is made of.
-pub(super) fn functions(lua: &Lua, work: &Rc<Work>) -> mlua::Result<Table> {
+pub(super) fn functions(lua: &Lua, work: &Rc<Work>, dialect: &Rc<Cell<Dialect>>) -> mlua::Result<Table> {
     let rust = lua.create_table()?;
     let watched = Rc::clone(work);
     let alive = move |_: &Lua, ()| if watched.is_spent() { Err(spent(Spent)) } else { Ok(()) };
@@ -44,9 +45,18 @@ pub(super) fn functions(lua: &Lua, work: &Rc<Work>) -> mlua::Result<Table> {
         None => Err(mlua::Error::external(Said("ERR wrong number of arguments".into()))),
     };
     rust.raw_set("sha1hex", lua.create_function(hex)?)?;
-    let setresp = |_: &Lua, version: Option<f64>| match version {
-        Some(2.0 | 3.0) => Ok(()),
-        _ => Err(mlua::Error::external(Said("ERR RESP version must be 2 or 3.".into()))),
+    let seen = Rc::clone(dialect);
+    let setresp = move |lua: &Lua, words: MultiValue| {
+        let said = |what: &str| mlua::Error::external(Said(format!("ERR {what}")));
+        let Some(version) = words.front().filter(|_| words.len() == 1) else {
+            return Err(said("redis.setresp() requires one argument."));
+        };
+        seen.set(match lua.coerce_number(version.clone())? {
+            Some(2.0) => Dialect::Two,
+            Some(3.0) => Dialect::Three,
+            _ => return Err(said("RESP version must be 2 or 3.")),
+        });
+        Ok(())
     };
     rust.raw_set("setresp", lua.create_function(setresp)?)?;
     let dice = Rc::new(Dice(Cell::new(Dice::FIRST)));

@@ -6,13 +6,14 @@
 //! and may touch any.
 
 mod convert;
+mod decode;
 mod json;
 mod machine;
 mod pattern;
 mod search;
 mod work;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -24,6 +25,7 @@ use super::number::parse_int;
 use super::reply::{Answered, Reply, wrong};
 use super::table::{self, Access, Keys};
 use crate::limits::{SCRIPT_MEMORY_MAX, SCRIPT_STEPS_MAX};
+use convert::Dialect;
 use work::Work;
 
 /// Instructions between two looks at what is left.
@@ -114,79 +116,79 @@ impl Script<'_> {
     /// # Errors
     /// When the machine itself fails: there is no memory for it.
     fn run(&self, keyspace: &mut Keyspace<'_, '_>) -> mlua::Result<Answered> {
-        let text = match self.body() {
-            Ok(text) => text,
+        let (text, access) = match self.body() {
+            Ok(body) => body,
             Err(error) => return Ok(Err(error)),
         };
+        let script = Script { access, ..*self };
         let lua = Lua::new_with(StdLib::STRING | StdLib::TABLE | StdLib::MATH, LuaOptions::new())?;
         lua.set_memory_limit(SCRIPT_MEMORY_MAX)?;
         let work = Rc::new(Work::new(keyspace.stopwatch()));
-        let rust = machine::functions(&lua, &work)?;
+        let dialect = Rc::new(Cell::new(Dialect::Two));
+        let rust = machine::functions(&lua, &work, &dialect)?;
         let keyspace = RefCell::new(keyspace);
-        let call = |words: MultiValue| self.call(&mut keyspace.borrow_mut(), &work, &words);
+        let call = |words: MultiValue| script.call(&mut keyspace.borrow_mut(), &work, &words);
         let call_or_raise = |lua: &Lua, words| match call(words)? {
             Reply::Error(text) => Err(mlua::Error::external(Said(text.into_owned()))),
-            reply => convert::to_lua(lua, &reply),
+            reply => convert::to_lua(lua, &reply, dialect.get()),
         };
-        let call_or_show = |lua: &Lua, words| convert::to_lua(lua, &call(words)?);
+        let call_or_show = |lua: &Lua, words| convert::to_lua(lua, &call(words)?, dialect.get());
         lua.scope(|scope| {
             rust.raw_set("call", scope.create_function(call_or_raise)?)?;
             rust.raw_set("pcall", scope.create_function(call_or_show)?)?;
             let (keys, args) = (strings(&lua, self.keys)?, strings(&lua, self.args)?);
             let (env, globals, run): (Table, Table, Function) = machine::prelude(&lua)?.call((&rust, keys, args))?;
             machine::libraries(&lua, (&globals, self.text), &work)?;
-            let script = lua.load(&*text).set_name("@user_script").set_environment(env).into_function();
-            let script = match script {
-                Ok(script) => script,
+            let body = lua.load(&*text).set_name("@user_script").set_environment(env).into_function();
+            let body = match body {
+                Ok(body) => body,
                 Err(e) => return Ok(Err(unreadable(&e))),
             };
             let watched = Rc::clone(&work);
             lua.set_hook(HookTriggers::new().every_nth_instruction(LOOK_EVERY), move |_, _| {
                 watched.go_on(u64::from(LOOK_EVERY)).map(|()| VmState::Continue).map_err(spent)
             })?;
-            let ran = run.call::<(bool, Value)>(script);
+            let ran = run.call::<(bool, Value)>(body);
             lua.remove_hook();
-            Ok(self.answer(&work, ran))
+            Ok(script.answer(&work, ran, dialect.get()))
         })
     }
 
-    fn answer(&self, work: &Work, ran: mlua::Result<(bool, Value)>) -> Answered {
+    fn answer(&self, work: &Work, ran: mlua::Result<(bool, Value)>, dialect: Dialect) -> Answered {
         match ran {
             _ if work.is_spent() => {
                 let sha = sha1hex(self.text);
                 Err(Reply::error(format!("ERR Script ran for too long and was stopped. script: {sha}")))
             }
-            Ok((true, value)) => convert::to_reply(&value).map_err(|why| Reply::error(format!("ERR {why}"))),
+            Ok((true, value)) => convert::to_reply(&value, dialect).map_err(|why| Reply::error(format!("ERR {why}"))),
             Ok((false, failure)) => Err(self.failed(&failure)),
             Err(e) => Err(one_line(&answered(&e))),
         }
     }
 
-    /// The text without a first line that says which language it is in.
-    fn body(&self) -> Result<Vec<u8>, Reply> {
+    /// The text without a first line that says which language it is in, and what it may do.
+    fn body(&self) -> Result<(Vec<u8>, Access), Reply> {
         // it would be believed to be compiled code, which can do anything
         if self.text.first() == Some(&0x1b) {
             return Err(Reply::err("ERR Error compiling script (new function): it is no text"));
         }
-        let Some(rest) = self.text.strip_prefix(b"#!") else { return Ok(self.text.to_vec()) };
+        let Some(rest) = self.text.strip_prefix(b"#!") else { return Ok((self.text.to_vec(), self.access)) };
         let end = rest.iter().position(|byte| *byte == b'\n');
         let end = end.ok_or_else(|| Reply::err("ERR Invalid script shebang"))?;
-        let line = String::from_utf8_lossy(&rest[..end]);
-        match line.split_whitespace().next() {
-            Some("lua") => Ok(rest[end..].to_vec()),
-            other => {
-                Err(Reply::error(format!("ERR Unexpected engine in script shebang: #!{}", other.unwrap_or_default())))
-            }
+        let access = stated(&String::from_utf8_lossy(&rest[..end]))?;
+        if self.access == Access::Read && access == Access::Write {
+            return Err(Reply::err("ERR Can not execute a script with write flag using *_ro command."));
         }
+        Ok((rest[end..].to_vec(), access))
     }
 
     fn failed(&self, failure: &Value) -> Reply {
         let Value::Table(failure) = failure else { return Reply::err("ERR execution failure") };
-        let text = failure.raw_get::<LuaString>("err").map(|text| text.to_string_lossy());
-        let text = text.unwrap_or_else(|_| "ERR unknown error".to_owned());
+        let text = failure.raw_get::<LuaString>("err").map(|text| text.as_bytes().to_vec());
+        let text = text.unwrap_or_else(|_| b"ERR unknown error".to_vec());
         let place = failure.raw_get::<u32>("line");
         let place = place.map_or(String::new(), |line| format!(", on @user_script:{line}."));
-        one_line(&format!("{text} script: {}{place}", sha1hex(self.text)))
+        Reply::error_of(&[text, format!(" script: {}{place}", sha1hex(self.text)).into_bytes()].concat())
     }
 
     /// What a command is answered.
@@ -218,6 +220,30 @@ impl Script<'_> {
     }
 }
 
+/// What a script may do, by its first line: `#!lua flags=no-writes`.
+fn stated(line: &str) -> Result<Access, Reply> {
+    let wrong = |what: &str, word: &str| Reply::error(format!("ERR {what}{word}"));
+    let mut words = line.split_ascii_whitespace();
+    // the name follows at once
+    let engine = words.next().filter(|_| !line.starts_with(|c: char| c.is_ascii_whitespace())).unwrap_or_default();
+    if engine != "lua" {
+        return Err(wrong("Unexpected engine in script shebang: #!", engine));
+    }
+    let mut access = Access::Write;
+    for word in words {
+        let flags = word.strip_prefix("flags=").ok_or_else(|| wrong("Unknown lua shebang option: ", word))?;
+        for flag in flags.split(',').filter(|_| !flags.is_empty()) {
+            match flag {
+                "no-writes" => access = Access::Read,
+                // nothing here depends on these
+                "allow-oom" | "allow-stale" | "no-cluster" | "allow-cross-slot-keys" => {}
+                other => return Err(wrong("Unexpected flag in script shebang: ", other)),
+            }
+        }
+    }
+    Ok(access)
+}
+
 /// What a command costs: by what is said, and by what lies there.
 fn steps(keyspace: &Keyspace<'_, '_>, call: &[Bytes]) -> u64 {
     let said: usize = call.iter().map(Bytes::len).sum();
@@ -235,7 +261,7 @@ fn spent(_: work::Spent) -> mlua::Error {
 }
 
 fn one_line(text: &str) -> Reply {
-    Reply::error(text.replace(['\r', '\n'], " "))
+    Reply::error_of(text.as_bytes())
 }
 
 fn strings(lua: &Lua, words: &[Bytes]) -> mlua::Result<Table> {
