@@ -244,6 +244,10 @@ pub fn verdict(rules: &Rules, target: &Target<'_>, who: Option<&User>) -> Verdic
     };
     let approved = who.is_some_and(|user| user.approved && !user.disabled);
     let rule = match found {
+        // where the service heeds the case, this is another address, and nobody said that it is open
+        Found::Rule(rule) if rule.public && !target.path.starts_with(&rule.path) => {
+            return Verdict::Refused(Ambiguous::Path);
+        }
         Found::Rule(rule) if rule.public => return if approved { Verdict::Pass } else { Verdict::PassUnnamed },
         Found::Rule(rule) => Some(rule),
         Found::Unnamed => None,

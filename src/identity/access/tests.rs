@@ -107,6 +107,19 @@ fn whoever_is_not_signed_in_or_waits_passes_public_rules_alone() {
 }
 
 #[test]
+fn a_public_rule_opens_its_own_spelling_alone() {
+    let (staff, waiting) = (user(&["staff"]), User { approved: false, ..user(&["staff"]) });
+    for who in [None, Some(&staff), Some(&waiting)] {
+        let asked = |path| asked(&rules(), ("GET", "app.example.com", path), who);
+        assert_ne!(asked("/admin/help/X"), Verdict::Refused(Ambiguous::Path), "what lies below is the service's");
+        assert_ne!(asked("/admin/h%65lp"), Verdict::Refused(Ambiguous::Path));
+        for path in ["/Admin/help", "/admin/HELP", "/admin/hELp/x"] {
+            assert_eq!(asked(path), Verdict::Refused(Ambiguous::Path), "{path}");
+        }
+    }
+}
+
+#[test]
 fn one_host_has_one_form() {
     for host in
         ["app.example.com", "APP.Example.COM", "app.example.com.", "app.example.com:8443", "App.example.com.:80"]
