@@ -131,7 +131,7 @@ impl door::Desk for Desk {
                 routes::WISH => self.wish(from, body).await,
                 routes::REMOVED => self.removed().await,
                 routes::KNOWS => self.knows(body).await,
-                routes::HAD => self.had(body).await,
+                routes::HAD => self.had(from, body).await,
                 routes::KEYS => Ok(encoded(&self.gate.secrets.keys())),
                 routes::STATUS => Ok(encoded(&self.status())),
                 other => Err(Refusal { status: StatusCode::NOT_FOUND, why: format!("nothing is asked at {other}") }),
@@ -278,10 +278,12 @@ impl Desk {
     }
 
     /// A node that does not have what it acknowledged is of no use, and would do harm if it voted.
-    async fn had(&self, body: Incoming) -> Answered {
-        let index: u64 = read(body, SMALL_MAX).await?;
+    async fn had(&self, from: Option<NodeId>, body: Incoming) -> Answered {
+        let (leads, index): (Vote, u64) = read(body, SMALL_MAX).await?;
+        is_of(from, &leads)?;
         let last = self.store.ends().1.map_or(0, |last| last.index);
-        if last < index {
+        // whoever follows another one by now may have given up what that one does not have
+        if last < index && self.store.vote() == Some(leads) {
             self.store.give_up(&format!(
                 "its directory is older than what this node has acknowledged: entries up to {index}, of which it has \
                  those up to {last}\nhint: {DAMAGE_HINT}"

@@ -146,7 +146,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
             // openraft holds that to be impossible: it would wait for ever, or end this node, too
             AppendEntriesResponse::Conflict if (1..=self.acknowledged(rpc.vote)).contains(&before) => {
                 tracing::error!(node = self.target, entry = before, "a node does not have what it acknowledged");
-                _ = Self::ask::<_, ()>(&link, routes::HAD, &before, VOTE_WITHIN).await;
+                _ = Self::ask::<_, ()>(&link, routes::HAD, &(rpc.vote, before), VOTE_WITHIN).await;
                 let lost = io::Error::other("it does not have what it acknowledged");
                 return Err(RPCError::Unreachable(Unreachable::new(&lost)));
             }

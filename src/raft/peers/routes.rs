@@ -2,7 +2,7 @@
 
 /// Entries of the log and heartbeats: openraft's own.
 pub const APPEND: &str = "/append";
-/// How far the node has acknowledged entries to whoever leads, and now denies to have them.
+/// How far the node has acknowledged entries to the leader of a vote, and now denies to have them.
 pub const HAD: &str = "/had";
 /// A vote.
 pub const VOTE: &str = "/vote";

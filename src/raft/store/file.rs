@@ -77,32 +77,33 @@ pub fn open(path: &Path, fresh: Identity) -> io::Result<Opened> {
     let database = database.map_err(|e| explain(path, &e))?;
     // Left by a crash between the two names; nobody makes a new file while this one is here.
     let _ = fs::remove_file(draft_of(path));
-    whole(database, path, marked).map_err(|e| explain(path, &e))
+    let (database, was_closed) = database;
+    whole(database, path, (marked, was_closed)).map_err(|e| explain(path, &e))
 }
 
 /// The file with everything that lies beside it.
-fn whole(database: Database, path: &Path, marked: u64) -> io::Result<Opened> {
-    let tag = fold(&database, path, marked)?;
+fn whole(database: Database, path: &Path, (marked, was_closed): (u64, bool)) -> io::Result<Opened> {
+    let tag = fold(&database, path, (marked, was_closed))?;
     let opened = load(database).and_then(|opened| marked_at_most(opened, marked))?;
     let beside = Beside { mark: Mark::begin(path, opened.commits)?, journal: Journal::begin(path, tag)? };
     Ok(Opened { beside: Some(beside), ..opened })
 }
 
 /// Puts what only the journal holds into the file. A file that is older than journals gets one.
-fn fold(database: &Database, path: &Path, marked: u64) -> io::Result<Tag> {
+fn fold(database: &Database, path: &Path, (marked, was_closed): (u64, bool)) -> io::Result<Tag> {
     let read = database.begin_read().map_err(broken)?;
     let meta = read.open_table(rows::META).map_err(broken)?;
     let (format, commits) = (format_of(&meta)?, rows::meta(&meta, rows::COMMITS)?.unwrap_or(0));
     let tag: Option<Tag> = rows::meta(&meta, rows::JOURNAL)?;
     let newer = match tag {
         None if format == rows::FORMAT => return Err(missing(rows::JOURNAL)),
+        None if journal::is_used(path)? => return Err(damaged("log.journal is that of a newer one")),
         None => Vec::new(),
-        Some(tag) => match journal::read(path, tag, commits) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound && marked == commits => Vec::new(),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                return Err(damaged("log.journal is missing, and was there"));
-            }
-            read => read?,
+        Some(tag) => match journal::read(path, tag, commits)? {
+            Some(newer) => newer,
+            // it is empty after a clean stop, and the mark says whether there was one
+            None if was_closed && marked == commits => Vec::new(),
+            None => return Err(damaged("log.journal is missing, cut short, or another log's")),
         },
     };
     drop((meta, read));
@@ -183,8 +184,8 @@ pub fn initialise(database: &Database, fresh: Identity) -> io::Result<Tag> {
     Ok(tag)
 }
 
-/// Opens the file and makes sure that every page of it is whole.
-fn open_database(path: &Path) -> io::Result<Database> {
+/// Opens the file and makes sure that every page of it is whole. Answers whether it had been closed, too.
+fn open_database(path: &Path) -> io::Result<(Database, bool)> {
     let walked = Arc::new(AtomicBool::new(false));
     let seen = walked.clone();
     let mut builder = Builder::new();
@@ -196,10 +197,11 @@ fn open_database(path: &Path) -> io::Result<Database> {
     })?;
     // A file that was closed cleanly is either whole or an error: redb closes with a two-phase commit, so it has no
     // older one to go back to. What it may repair here is its list of free pages.
-    if !walked.load(Ordering::Relaxed) && !database.check_integrity().map_err(broken)? {
+    let was_closed = !walked.load(Ordering::Relaxed);
+    if was_closed && !database.check_integrity().map_err(broken)? {
         tracing::warn!(file = %path.display(), "the log file's list of free pages was damaged, and is rebuilt");
     }
-    Ok(database)
+    Ok((database, was_closed))
 }
 
 /// Reads and checks what the file says of itself.

@@ -24,7 +24,7 @@ const CAPACITY: usize = 1 << 20;
 /// Where a write may begin, bytes.
 const PAGE: usize = 4_096;
 /// What goes to redb at once, because writing it twice costs more than it saves, bytes.
-const WRITE_MAX: usize = CAPACITY / 8;
+pub const WRITE_MAX: usize = CAPACITY / 8;
 /// What a write begins with: the journal's tag, the CRC-32 of all that follows, the length of the frame, the number.
 const HEADER: usize = 16 + 4 + 4 + 8;
 
@@ -61,16 +61,16 @@ impl Journal {
     /// What the disk says.
     pub fn begin(log: &Path, tag: Tag) -> io::Result<Self> {
         let path = path_of(log);
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
-        if file.metadata()?.len() != CAPACITY as u64 {
-            file.set_len(0)?;
-            // every block is there from now on: an fsync has no more to write than what was put here
-            file.write_all_at(&vec![0; CAPACITY], 0)?;
+        let open = || {
+            if fs::metadata(&path).map_or(0, |found| found.len()) != CAPACITY as u64 {
+                make(&path)?;
+            }
+            let file = OpenOptions::new().read(true).write(true).open(&path)?;
             file.sync_all()?;
             sync_directory(parent_of(&path))?;
-        }
-        Ok(Self { file, tag, next: 0 })
+            Ok(Self { file, tag, next: 0 })
+        };
+        open().map_err(named)
     }
 
     /// Whether a write of so many rows fits.
@@ -85,8 +85,8 @@ impl Journal {
     /// What the disk says. Nobody can tell what it holds then.
     pub fn write(&mut self, number: u64, committed: Option<LogId>, rows: &[Row]) -> io::Result<()> {
         let write = encode(self.tag, number, committed, rows);
-        self.file.write_all_at(&write, self.next as u64)?;
-        self.file.sync_data()?;
+        self.file.write_all_at(&write, self.next as u64).map_err(named)?;
+        self.file.sync_data().map_err(named)?;
         self.next += write.len();
         Ok(())
     }
@@ -97,13 +97,22 @@ impl Journal {
     }
 }
 
-/// What the journal of the log at `log` holds that a file which was written `commits` times does not.
+/// What the journal of the log at `log` holds that a file which was written `commits` times does not. `None` when it is
+/// missing, cut short, or another log's: nobody can tell then.
 ///
 /// # Errors
 /// `InvalidData` when writes are missing between the two, or in the journal itself: a write that was torn is the last
-/// one. `NotFound` when there is no journal. What the disk says.
-pub fn read(log: &Path, tag: Tag, commits: u64) -> io::Result<Vec<Written>> {
-    let bytes = fs::read(path_of(log))?;
+/// one. What the disk says.
+pub fn read(log: &Path, tag: Tag, commits: u64) -> io::Result<Option<Vec<Written>>> {
+    let bytes = match fs::read(path_of(log)) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(named)?,
+    };
+    // the tag stays where it is when a write is torn
+    let is_ours = bytes.starts_with(&tag) || bytes.iter().take(tag.len()).all(|byte| *byte == 0);
+    if bytes.len() != CAPACITY || !is_ours {
+        return Ok(None);
+    }
     let write_at = |at: usize| bytes.get(at..).and_then(|bytes| whole(bytes, tag));
     let (mut writes, mut at, mut last) = (Vec::new(), 0, commits);
     // those of an older round have been folded
@@ -120,7 +129,7 @@ pub fn read(log: &Path, tag: Tag, commits: u64) -> io::Result<Vec<Written>> {
     let others = (at..bytes.len()).step_by(PAGE).filter_map(write_at);
     match others.map(|(number, _)| number).max() {
         Some(number) if number > last => Err(damaged(format!("write {} in log.journal is damaged", last + 1))),
-        _ => Ok(writes),
+        _ => Ok(Some(writes)),
     }
 }
 
@@ -131,8 +140,22 @@ pub fn read(log: &Path, tag: Tag, commits: u64) -> io::Result<Vec<Written>> {
 pub fn is_used(log: &Path) -> io::Result<bool> {
     match fs::read(path_of(log)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-        read => Ok(read?.iter().any(|byte| *byte != 0)),
+        read => Ok(read.map_err(named)?.iter().any(|byte| *byte != 0)),
     }
+}
+
+/// Makes it under another name first: one that is too short is damaged. Every block is there from then on, so that an
+/// fsync has no more to write than what was put here.
+fn make(path: &Path) -> io::Result<()> {
+    let draft = path.with_extension("journal-new");
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    file.write_all_at(&vec![0; CAPACITY], 0)?;
+    file.sync_all()?;
+    fs::rename(draft, path)
+}
+
+fn named(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("log.journal: {error}"))
 }
 
 fn path_of(log: &Path) -> PathBuf {
@@ -194,7 +217,7 @@ mod tests {
     }
 
     fn numbers(log: &Path, commits: u64) -> Result<Vec<u64>, String> {
-        let writes = read(log, TAG, commits).map_err(|e| e.to_string())?;
+        let writes = read(log, TAG, commits).map_err(|e| e.to_string())?.ok_or("it is not whole")?;
         Ok(writes.iter().map(|write| write.number).collect())
     }
 
@@ -202,11 +225,11 @@ mod tests {
     fn what_was_written_is_read_until_it_is_folded() {
         let dir = tempfile::tempdir().expect("a directory");
         let log = dir.path().join("log.redb");
-        assert_eq!(read(&log, TAG, 0).expect_err("there is none").kind(), io::ErrorKind::NotFound);
+        assert_eq!(read(&log, TAG, 0).expect("it is looked for"), None);
         assert!(!is_used(&log).expect("it is read"));
         let mut journal = four(&log);
         assert!(is_used(&log).expect("it is read"));
-        let writes = read(&log, TAG, 2).expect("it is whole");
+        let writes = read(&log, TAG, 2).expect("it is read").expect("it is whole");
         assert_eq!(writes[3], Written { number: 6, committed: None, rows: rows(6, 10) });
         assert_eq!(numbers(&log, 2), Ok(vec![3, 4, 5, 6]));
         assert_eq!(numbers(&log, 6), Ok(vec![]), "the file has them");
@@ -215,7 +238,7 @@ mod tests {
         journal.begin_again();
         journal.write(8, None, &rows(8, 5_000)).expect("it is written");
         assert_eq!(numbers(&log, 7), Ok(vec![8]));
-        assert!(read(&log, [8; 16], 7).expect("it is read").is_empty(), "it is another log's");
+        assert_eq!(read(&log, [8; 16], 7).expect("it is read"), None, "it is another log's");
     }
 
     #[test]
@@ -230,12 +253,17 @@ mod tests {
             fs::write(path_of(&log), &flipped).expect("it is written");
             match numbers(&log, 2) {
                 Ok(left) => assert!(n == 3 && left == [3, 4, 5], "byte {at}: {left:?}"),
+                Err(e) if at < 16 => assert_eq!(e, "it is not whole"),
                 Err(e) => assert!(n < 3 && e == format!("write {} in log.journal is damaged", 3 + n), "byte {at}: {e}"),
             }
         }
         for pages in 0..4 {
-            fs::write(path_of(&log), &good[..pages * PAGE + 30]).expect("it is written");
+            let mut torn = good.clone();
+            torn[pages * PAGE + 30..].fill(0);
+            fs::write(path_of(&log), &torn).expect("it is written");
             assert_eq!(numbers(&log, 2), Ok((3..3 + pages as u64).collect()));
+            fs::write(path_of(&log), &good[..pages * PAGE + 30]).expect("it is written");
+            assert_eq!(numbers(&log, 2), Err("it is not whole".into()));
         }
     }
 

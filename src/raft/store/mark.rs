@@ -23,8 +23,9 @@ impl Mark {
     /// What the disk says.
     pub fn begin(log: &Path, commits: u64) -> io::Result<Self> {
         let mut options = OpenOptions::new();
-        let mark = Self(options.write(true).create(true).truncate(false).mode(0o600).open(path_of(log))?);
-        mark.0.set_len(BYTES as u64)?;
+        let file = options.write(true).create(true).truncate(false).mode(0o600).open(path_of(log)).map_err(named)?;
+        let mark = Self(file);
+        mark.0.set_len(BYTES as u64).map_err(named)?;
         mark.set(commits)?;
         Ok(mark)
     }
@@ -37,7 +38,7 @@ impl Mark {
         let mut bytes = [0; BYTES];
         bytes[..8].copy_from_slice(&commits.to_le_bytes());
         bytes[8..].copy_from_slice(&(!commits).to_le_bytes());
-        self.0.write_all_at(&bytes, 0)
+        self.0.write_all_at(&bytes, 0).map_err(named)
     }
 }
 
@@ -50,7 +51,7 @@ pub fn read(log: &Path) -> io::Result<u64> {
     let path = path_of(log);
     let bytes = match fs::read(&path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
-        read => read?,
+        read => read.map_err(named)?,
     };
     let half = |range| bytes.get(range).and_then(|half: &[u8]| half.try_into().ok()).map(u64::from_le_bytes);
     match (half(0..8), half(8..BYTES)) {
@@ -60,6 +61,10 @@ pub fn read(log: &Path) -> io::Result<u64> {
             Ok(0)
         }
     }
+}
+
+fn named(error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("log.mark: {error}"))
 }
 
 fn path_of(log: &Path) -> PathBuf {

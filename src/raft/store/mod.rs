@@ -104,6 +104,11 @@ impl Store {
         self.0.shared.tail.lock().committed
     }
 
+    /// The vote that is on disk.
+    pub fn vote(&self) -> Option<Vote> {
+        self.0.shared.tail.lock().vote
+    }
+
     /// Who this node is.
     pub fn identity(&self) -> Identity {
         self.0.identity

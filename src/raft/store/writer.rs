@@ -19,9 +19,10 @@ use redb::{Database, Durability, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
 use super::file::Beside;
-use super::journal::Row;
+use super::journal::{Row, WRITE_MAX};
 use super::rows::{self, broken};
 use super::shared::{OnPanic, Shared, closed};
+use super::tail::weight;
 use crate::planted::{self, Bug};
 use crate::raft::types::{Entry, Flushed, LogId, Vote};
 use crate::state::codec;
@@ -32,6 +33,9 @@ pub const QUEUE: usize = 1_024;
 const GROUP_ENTRIES: usize = 8_192;
 /// Rows that one transaction purges at most: about a millisecond's work, so that appends never wait longer for it.
 pub const PURGE_ROWS: u64 = 5_000;
+
+/// So many writes to the journal may come before a step of a purge that waits.
+const PURGE_AFTER: u32 = 16;
 
 /// How long the writer looks out for the next wish before it sleeps.
 const LOOKOUT: Duration = Duration::from_micros(100);
@@ -72,8 +76,9 @@ pub struct Writer {
     /// How often the log was written, and what lies beside the file.
     commits: u64,
     beside: Option<Beside>,
-    /// What the journal holds and the file does not.
+    /// What the journal holds and the file does not, and in how many writes.
     journaled: Appends,
+    journaled_writes: u32,
 }
 
 /// Entries and their rows.
@@ -107,6 +112,7 @@ impl Writer {
             commits,
             beside,
             journaled,
+            journaled_writes: 0,
         }
     }
 
@@ -192,7 +198,9 @@ impl Writer {
 
     /// Puts the wishes on disk: in the journal if all of them are appends and there is room.
     fn put_down(&mut self, wishes: &[Wish]) -> io::Result<()> {
-        let appends = appends_of(wishes);
+        // rows that are to go must not pile up because others come all the time
+        let owes_purge = self.journaled_writes >= PURGE_AFTER && self.purge_step().is_some();
+        let appends = if owes_purge { Appends::default() } else { appends_of(wishes) };
         match &self.beside {
             Some(Beside { journal, .. }) if !appends.rows.is_empty() && journal.has_room(&appends.rows) => {
                 self.journal(appends)
@@ -210,6 +218,7 @@ impl Writer {
         self.count(&appends.rows);
         self.journaled.entries.extend(appends.entries);
         self.journaled.rows.extend(appends.rows);
+        self.journaled_writes += 1;
         self.written()
     }
 
@@ -235,6 +244,7 @@ impl Writer {
         if let Some(beside) = &mut self.beside {
             beside.journal.begin_again();
         }
+        self.journaled_writes = 0;
         self.let_go(&journaled.entries, wishes);
         self.written()
     }
@@ -361,9 +371,16 @@ fn row_of(entry: &Arc<Entry>) -> Row {
     (entry.log_id.index, codec::encode(&**entry))
 }
 
-/// What is appended, if nothing else is wished.
+/// What is appended, if nothing else is wished and it may be little enough for the journal.
 fn appends_of(wishes: &[Wish]) -> Appends {
     let mut appends = Appends::default();
+    let entries = wishes.iter().flat_map(|wish| match wish {
+        Wish::Append(entries, _) => entries.as_slice(),
+        _ => &[],
+    });
+    if entries.map(|entry| weight(entry)).sum::<usize>() > 2 * WRITE_MAX {
+        return appends;
+    }
     for wish in wishes {
         let Wish::Append(entries, _) = wish else { return Appends::default() };
         appends.rows.extend(entries.iter().map(row_of));

@@ -36,6 +36,11 @@ impl Files {
     fn unmarked(&self) -> Self {
         Self { mark: None, ..self.clone() }
     }
+
+    /// With the mark that a power cut left, which is never fsynced.
+    fn marked(&self, commits: u64) -> Self {
+        Self { mark: Some([commits.to_le_bytes(), (!commits).to_le_bytes()].concat()), ..self.clone() }
+    }
 }
 
 /// Logs of [`ENTRIES`] entries and one, after a clean stop and after a kill.
@@ -90,7 +95,8 @@ async fn a_file_cut_short_is_refused_or_whole() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_journal_cut_short_or_gone_is_refused_when_it_held_something() {
     let [closed, killed] = logs().await;
-    for (files, holds) in [(closed, false), (killed, true)] {
+    let stale = killed.marked(FOLDED + 1);
+    for (files, holds) in [(closed, false), (killed, true), (stale, true)] {
         let used = (ENTRIES + 1 - FOLDED) as usize * PAGE;
         for cut in (0..20).map(|n| used * n / 20) {
             let cut_short = Files { journal: files.journal[..cut].to_vec(), ..files.clone() };
@@ -103,7 +109,8 @@ async fn a_journal_cut_short_or_gone_is_refused_when_it_held_something() {
 #[tokio::test]
 async fn a_journal_that_is_missing_is_made_anew_only_if_it_held_nothing() {
     let [closed, killed] = logs().await;
-    for (files, is_whole) in [(&closed, true), (&closed.unmarked(), false), (&killed, false)] {
+    let others = [(&closed.unmarked(), false), (&killed, false), (&killed.marked(FOLDED + 1), false)];
+    for (files, is_whole) in std::iter::once((&closed, true)).chain(others) {
         let dir = dir();
         files.put(&dir.path);
         fs::remove_file(dir.path.with_extension("journal")).unwrap();
@@ -111,7 +118,7 @@ async fn a_journal_that_is_missing_is_made_anew_only_if_it_held_nothing() {
             assert_eq!(read(&open(&dir.path), ..).await.len() as u64, ENTRIES + 1);
         } else {
             let said = refusal(&dir.path).to_string();
-            assert!(said.contains("log.journal is missing, and was there; hint: "), "{said}");
+            assert!(said.contains("log.journal is missing, cut short, or another log's; hint: "), "{said}");
         }
     }
 }
@@ -135,7 +142,7 @@ async fn a_journal_of_another_log_or_another_time_is_refused() {
     let [other, _] = logs().await;
     Files { journal: other.journal, ..late }.put(&dir.path);
     let said = refusal(&dir.path).to_string();
-    assert!(said.contains("the last 1 of 4 writes to it and log.journal are lost; hint: "), "{said}");
+    assert!(said.contains("log.journal is missing, cut short, or another log's; hint: "), "{said}");
 }
 
 #[tokio::test]
@@ -149,11 +156,16 @@ async fn a_log_that_is_older_than_journals_gets_one() {
         write.open_table(rows::META).unwrap().remove(rows::JOURNAL).unwrap();
         rows::set_meta(write, rows::FORMAT_NAME, &1u32).unwrap();
     });
+    let older = fs::read(&dir.path).unwrap();
     let store = open(&dir.path);
     append(&store, entries(1, 10..=10)).await;
-    Files::of(&dir.path).unmarked().put(&dir.path);
+    let killed = Files::of(&dir.path);
     drop(store);
     assert_eq!(read(&open(&dir.path), ..).await, entries(1, 0..=10));
+    Files { log: older, ..killed.unmarked() }.put(&dir.path);
+    fs::remove_file(dir.path.with_extension("mark")).unwrap();
+    let said = refusal(&dir.path).to_string();
+    assert!(said.contains("log.journal is that of a newer one; hint: "), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

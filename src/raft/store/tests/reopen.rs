@@ -93,6 +93,8 @@ async fn truncated_entries_stay_away_and_others_take_their_place() {
     assert_eq!(state(&open(&copy.path)).await.1, Some(id(1, 5)));
 
     append(&store, entries(2, 6..=7)).await;
+    let copy = killed(&dir);
+    assert_eq!(read(&open(&copy.path), 5..).await.iter().map(|e| *e.log_id.leader_id).collect::<Vec<_>>(), [1, 2, 2]);
     drop(store);
     let store = open(&dir.path);
     let terms: Vec<u64> = read(&store, ..).await.iter().map(|e| *e.log_id.leader_id).collect();
@@ -140,6 +142,8 @@ async fn a_log_purged_beyond_its_end_goes_on_there() {
     append(&store, entries(1, 0..=9)).await;
     store.purge(id(2, 19)).await.unwrap();
     append(&store, entries(2, 20..=21)).await;
+    let copy = killed(&dir);
+    assert_eq!(state(&open(&copy.path)).await, (Some(id(2, 19)), Some(id(2, 21))));
     drop(store);
     let store = open(&dir.path);
     assert_eq!(state(&store).await, (Some(id(2, 19)), Some(id(2, 21))));
