@@ -221,8 +221,10 @@ async fn a_backup_at_a_node_that_lags_holds_everything_that_was_acknowledged() {
     let behind = (leader + 1) % 3;
     let mut ada = signed_up(&programs[leader]).await;
     programs[behind].signal(Signal::STOP);
-    for n in 0..20 {
-        assert_eq!(ada.patch(&json!({"n": n})).await.status(), StatusCode::OK);
+    // so much that it cannot be there in a moment
+    let pad = "x".repeat(50 << 10);
+    for n in 0..100 {
+        assert_eq!(ada.patch(&json!({"n": n, "pad": pad})).await.status(), StatusCode::OK);
     }
     ada = ada.a_while_later();
     let file = places[behind].file("behind").display().to_string();
@@ -235,7 +237,7 @@ async fn a_backup_at_a_node_that_lags_holds_everything_that_was_acknowledged() {
     let fresh = place();
     fresh.done(&["restore", &file, "--keep-sessions"]);
     let one = fresh.start();
-    assert_eq!(ada.at_url(&one.url).session().await.expect("it is there")["data"]["n"], 19);
+    assert_eq!(ada.at_url(&one.url).session().await.expect("it is there")["data"]["n"], 99);
 }
 
 #[tokio::test(flavor = "multi_thread")]
