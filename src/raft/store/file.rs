@@ -74,10 +74,9 @@ pub fn open(path: &Path, fresh: Identity) -> io::Result<Opened> {
     // redb may panic over a page that cannot be, instead of saying so.
     let database =
         catch_unwind(|| open_database(path)).unwrap_or_else(|_| Err(damaged("its pages contradict each other")));
-    let database = database.map_err(|e| explain(path, &e))?;
+    let (database, was_closed) = database.map_err(|e| explain(path, &e))?;
     // Left by a crash between the two names; nobody makes a new file while this one is here.
     let _ = fs::remove_file(draft_of(path));
-    let (database, was_closed) = database;
     whole(database, path, (marked, was_closed)).map_err(|e| explain(path, &e))
 }
 
